@@ -1,0 +1,1 @@
+"""The catalog: models, database access, embedded server, Gaia, provenance. Knows no pixels."""

@@ -1,0 +1,1 @@
+"""Compiled kernels over arrays: no Python objects in the loops, no global state."""

@@ -1,0 +1,1 @@
+"""WCS solutions, names, headerlets, source finding, matching and fitting."""

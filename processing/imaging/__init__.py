@@ -1,0 +1,1 @@
+"""Output grids, masks, sky, cosmic rays, drizzle, products and previews."""

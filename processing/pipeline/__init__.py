@@ -1,0 +1,1 @@
+"""Units of work with the catalog in hand: each idempotent, restartable, recorded as a run."""

@@ -1,0 +1,1 @@
+"""Synthetic visits with a known truth."""
