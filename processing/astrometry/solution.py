@@ -1,7 +1,8 @@
 """The WCS of an exposure as plain data: chips, SIP polynomials, lookup tables.
 
-These classes are what the mapping kernel, the fits, the headerlets and the catalog exchange. They hold what the
-header says, in the header's own conventions (FITS pixels, 1-based CRPIX, degrees); nothing is corrected on reading.
+These classes are what the mapping kernel, the fits, the headerlets and the catalog exchange. They
+hold what the header says, in the header's own conventions (FITS pixels, 1-based CRPIX, degrees);
+nothing is corrected on reading.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LookupOrigin = Literal["hst", "fits"]
-"""Where node 0 of a lookup table lies: as HST's tables are written, or as the FITS paper draft (and astropy) reads."""
+"""Where node 0 of a lookup table lies: as HST writes its tables, or as astropy >= 6.1 reads them."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ class WcsSolution:
     chips : tuple of ChipWcs
         In order of extver.
     keywords : dict
-        Fit and provenance keywords of the first chip that are not part of the transformation (RMS_RA, RMS_DEC,
-        NMATCHES, FITGEOM, WCSTYPE, HDRNAME, IDCTAB, NPOLFILE, D2IMFILE, SIPNAME, ...), present ones only.
+        Fit and provenance keywords of the first chip that are not part of the transformation
+        (RMS_RA, RMS_DEC, NMATCHES, FITGEOM, WCSTYPE, HDRNAME, IDCTAB, NPOLFILE, D2IMFILE, SIPNAME,
+        ...), present ones only.
     problem : str
         Empty, or why this solution must never be put in force (chips with different names, NaN, ...).
     """

@@ -1,0 +1,47 @@
+# Set-up-and-go targets; each makes what it needs in its own virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+HAPCTL_TEST_DATA ?= ../shared/data
+export HAPCTL_TEST_DATA
+SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
+
+.PHONY: demo test lint bench types clean
+
+demo: $(VENV)/.installed
+	$(BIN)/hapctl demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests
+
+lint: $(VENV)/.lint types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy build/types/hapctl
+	$(BIN)/cython-lint ext
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/run.py
+
+# A type checker finds the packages through a small tree of links (the package folders lie at the top).
+types:
+	mkdir -p build/types/hapctl
+	for floor in archive cli ext processing sql; do ln -sfn ../../../$$floor build/types/hapctl/$$floor; done
+
+$(VENV)/.installed: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[lint]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build ext/*.c ext/*.so

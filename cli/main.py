@@ -1,0 +1,89 @@
+"""The entry point: a click group that imports a command only when it is called."""
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:attribute, one-line help); kept here so that --help imports nothing
+    "init": ("hapctl.cli.database:init", "Create the catalog, or bring it up to date."),
+    "ingest": (
+        "hapctl.cli.ingest:ingest",
+        "Record what HST files say: exposures, WCS solutions, tiles.",
+    ),
+    "exposure": ("hapctl.cli.ingest:exposure", "Show an exposure, or withdraw it."),
+    "root": ("hapctl.cli.ingest:root", "List the archive roots, or say that one has moved."),
+    "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
+    "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
+    "status": ("hapctl.cli.status:status", "Show what the catalog holds and what is stale."),
+    "query": ("hapctl.cli.query:query", "Answer a named question from the catalog."),
+    "sql": ("hapctl.cli.query:sql", "Ask the catalog in SQL, as a reader."),
+    "wcs": ("hapctl.cli.wcs:wcs", "List, show, explain and activate WCS solutions."),
+    "product": (
+        "hapctl.cli.product:product",
+        "List and show products and what they were made from.",
+    ),
+    "tile": ("hapctl.cli.tile:tile", "Find and show sky tiles."),
+    "gaia": ("hapctl.cli.gaia:gaia", "Fetch, load and list Gaia sources."),
+    "config": (
+        "hapctl.cli.config:config",
+        "Show the configuration and where each value comes from.",
+    ),
+    "simulate": ("hapctl.cli.simulate:simulate", "Make a synthetic visit with a known truth."),
+    "demo": ("hapctl.cli.demo:demo", "Run the whole main job on a simulated visit."),
+    "doctor": (
+        "hapctl.cli.doctor:doctor",
+        "Check the installation and name the remedy of each trouble.",
+    ),
+    "db": ("hapctl.cli.database:db", "Start, stop, inspect and upgrade the database."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hapctl")
+@click.option("--home", type=click.Path(file_okay=False), help="Where all state lives (HAPCTL_HOME).")
+@click.option("--database", metavar="URL", help="PostgreSQL to use in place of the embedded one.")
+@click.option("--config", "config_file", type=click.Path(dir_okay=False), help="Project file (hapctl.toml).")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, database: str | None, config_file: str | None) -> None:
+    """Process Hubble images with a catalog that can explain every pixel.
+
+    \b
+    hapctl ingest ~/hst/*_flc.fits      record exposures and their WCS solutions
+    hapctl align --visit j8bt09         align to Gaia, record every fit
+    hapctl mosaic --visit j8bt09        make the products
+    hapctl wcs why j8bt09jcq            explain the WCS in force
+    """
+    ctx.obj = {"home": home, "database": database, "config_file": config_file}
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line; turn the errors of all floors into one line and an exit code."""
+    from hapctl.cli.output import run_and_exit
+
+    run_and_exit(cli, sys.argv[1:] if argv is None else argv)
+
+
+def command_for(name: str) -> Any:
+    """Return the click command of that name (for tests and documentation)."""
+    return cli.get_command(click.Context(cli), name)
