@@ -18,7 +18,7 @@ lint: $(VENV)/.lint types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy build/types/hapctl
-	$(BIN)/cython-lint ext
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint ext
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.test
