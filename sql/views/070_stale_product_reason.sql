@@ -1,0 +1,72 @@
+-- A current product is stale when what would go in now differs from what went in (either way round), when the policy
+-- (parameters and software) changed, or when its file was seen missing or damaged. Grids: the products of a visit and
+-- detector share one grid made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id] of each, so
+-- a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
+CREATE OR REPLACE VIEW stale_product_reason AS
+WITH input AS (
+    SELECT p.product_id, p.kind, x.rootname, i.exposure_id, i.solution_id, i.file_id, i.mask_id,
+           e.exposure_id IS NOT NULL AS eligible, e.solution_id AS solution_now, e.file_id AS file_now,
+           e.mask_id AS mask_now
+    FROM current_product p
+    JOIN product_input i USING (product_id)
+    JOIN exposure x ON x.exposure_id = i.exposure_id
+    LEFT JOIN eligible_exposure e ON e.exposure_id = i.exposure_id
+),
+candidate AS (
+    SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
+    FROM current_product p
+    JOIN eligible_exposure e ON e.visit = p.visit AND e.detector = p.detector
+    WHERE p.kind = 'total' OR (p.kind = 'filter' AND e.filter = p.filter)
+    UNION ALL
+    SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
+    FROM current_product p
+    JOIN solution_sky_cell t ON t.sky_cell_id = p.sky_cell_id
+    JOIN eligible_exposure e ON e.solution_id = t.solution_id
+        AND (e.instrument, e.detector, e.filter) = (p.instrument, p.detector, p.filter)
+    WHERE p.kind = 'layer'
+)
+SELECT product_id, 'solution' AS code, rootname || ': another WCS solution is in force' AS reason
+FROM input WHERE eligible AND solution_id <> solution_now
+UNION ALL
+SELECT product_id, 'withdrawn', rootname || ': no longer to be mosaicked' FROM input WHERE NOT eligible
+UNION ALL
+SELECT product_id, 'file', rootname || ': another file content is in force'
+FROM input WHERE eligible AND file_id <> file_now
+UNION ALL
+SELECT product_id, 'mask', rootname || ': another cosmic-ray mask is in force'
+FROM input WHERE eligible AND mask_id IS DISTINCT FROM mask_now AND (kind <> 'exposure' OR mask_id IS NOT NULL)
+UNION ALL
+SELECT c.product_id, 'new', c.rootname || ': new exposure'
+FROM candidate c
+WHERE NOT EXISTS (SELECT FROM product_input i WHERE (i.product_id, i.exposure_id) = (c.product_id, c.exposure_id))
+  AND NOT EXISTS (SELECT FROM product_exclusion x WHERE (x.product_id, x.exposure_id) = (c.product_id, c.exposure_id))
+UNION ALL
+SELECT p.product_id, 'exclusion', e.rootname || ': was left out with another WCS solution'
+FROM current_product p
+JOIN product_exclusion x USING (product_id)
+JOIN eligible_exposure e ON e.exposure_id = x.exposure_id
+WHERE x.solution_id IS DISTINCT FROM e.solution_id
+UNION ALL
+SELECT p.product_id, 'grid', 'the exposures that define the grid of the visit changed'
+FROM current_product p
+JOIN product q USING (product_id)
+WHERE p.visit IS NOT NULL
+  AND q.grid -> 'members' IS DISTINCT FROM (
+      SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id)
+      FROM eligible_exposure e WHERE e.visit = p.visit AND e.detector = p.detector)
+UNION ALL
+SELECT p.product_id, 'policy', 'the policy of products (parameters or software) changed'
+FROM current_product p
+JOIN policy_active a ON a.kind = 'products' AND upper_inf(a.during)
+WHERE a.policy_id <> p.policy_id
+UNION ALL
+SELECT p.product_id, k.state, 'its ' || f.kind || ' file was found ' || k.state
+FROM current_product p
+JOIN product_file f USING (product_id)
+CROSS JOIN LATERAL (
+    SELECT c.state FROM product_file_check c
+    WHERE c.product_file_id = f.product_file_id ORDER BY c.product_file_check_id DESC LIMIT 1
+) k
+WHERE k.state <> 'ok';
+
+COMMENT ON VIEW stale_product_reason IS 'Why a current product is stale: one row per product and reason.';
