@@ -1,0 +1,254 @@
+"""The structure of a FITS file: headers as plain dicts, where the data lie, whether they are whole.
+
+Headers of HST files are read by the hundred thousand; this reader parses only what it is asked to
+keep and never touches pixels. Plain and gzipped files; one pass, forward only.
+"""
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from hapctl.processing.errors import UnusableFileError
+
+BLOCK = 2880
+CARD = 80
+
+HeaderValue = str | int | float | bool | None
+Header = dict[str, HeaderValue]
+"""Keyword -> value, first occurrence; record-valued cards as ``DP1.EXTVER``; COMMENT and HISTORY as
+one string with line breaks."""
+
+_RECORD_VALUED = re.compile(r"(DP|DQ|D2IM)[12]")
+_GZIP_MAGIC = b"\x1f\x8b"
+_TABLES = frozenset({"HDRLET", "WCSDVARR", "D2IMARR"})
+_LARGEST_KEPT = 1 << 27
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One HDU: its header, and its data where they were kept."""
+
+    index: int
+    header: Header
+    data_size: int
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """EXTNAME, or the kind of the extension (HDRLET) where it has none."""
+        return text(self.header, "EXTNAME").upper() or text(self.header, "XTENSION").upper()
+
+    @property
+    def version(self) -> int:
+        """EXTVER, 1 where it is missing."""
+        return int(number(self.header, "EXTVER", 1))
+
+
+def text(header: Header, keyword: str, default: str = "") -> str:
+    """Return a keyword as stripped text; ``default`` where it is missing or blank."""
+    value = header.get(keyword)
+    return default if value is None else (str(value).strip() or default)
+
+
+def number(header: Header, keyword: str, default: float = float("nan")) -> float:
+    """Return a keyword as a float; ``default`` where it is missing or no number."""
+    value = header.get(keyword)
+    if value is None or isinstance(value, bool):
+        return default
+    try:
+        return float(value)
+    except ValueError:
+        return default
+
+
+def parse_value(field_text: str) -> HeaderValue:
+    """Parse the value field of a card (columns 11 to 80), comment included."""
+    body = field_text.lstrip()
+    if body.startswith("'"):
+        return _string(body)
+    token = body.split("/", 1)[0].strip()
+    if token in ("T", "F"):
+        return token == "T"
+    if not token:
+        return None
+    try:
+        return int(token) if token.lstrip("+-").isdigit() else float(token.upper().replace("D", "E"))
+    except ValueError:
+        return token
+
+
+def _string(body: str) -> str:
+    end = body.find("'", 1)
+    while 0 < end < len(body) - 1 and body[end + 1] == "'":
+        end = body.find("'", end + 2)
+    return body[1 : end if end > 0 else None].replace("''", "'").rstrip()
+
+
+def parse_header(block: bytes) -> Header:
+    """Parse the cards of a header, up to END, into a dict."""
+    header: Header = {}
+    cards = block.decode("latin-1")
+    last = ""
+    for start in range(0, len(cards), CARD):
+        card = cards[start : start + CARD]
+        keyword = card[:8].rstrip()
+        if card[8:10] == "= ":
+            last = _add(header, keyword, parse_value(card[10:]))
+        elif keyword == "CONTINUE":
+            _continue(header, last, parse_value(card[8:]))
+        elif keyword == "HIERARCH" and "=" in card:
+            name, _, rest = card[9:].partition("=")
+            last = _add(header, name.strip(), parse_value(rest))
+        elif keyword in ("COMMENT", "HISTORY"):
+            line = card[8:].rstrip()
+            header[keyword] = f"{header[keyword]}\n{line}" if keyword in header else line
+        elif keyword == "END":
+            break
+    return header
+
+
+def _add(header: Header, keyword: str, value: HeaderValue) -> str:
+    """Add a card and return the name it went under: a record-valued card has a name of its own."""
+    if isinstance(value, str) and ": " in value and _RECORD_VALUED.fullmatch(keyword):
+        field_name, _, number_text = value.partition(": ")
+        record = parse_value(number_text)
+        if isinstance(record, int | float) and " " not in field_name:
+            keyword, value = f"{keyword}.{field_name}", record
+    header.setdefault(keyword, value)
+    return keyword
+
+
+def _continue(header: Header, keyword: str, value: HeaderValue) -> None:
+    before = header.get(keyword)
+    if isinstance(before, str) and before.endswith("&"):
+        header[keyword] = before[:-1] + str(value if value is not None else "")
+
+
+def data_size(header: Header) -> int:
+    """Return the size of the data of an HDU in bytes, without padding."""
+    axes = int(number(header, "NAXIS", 0))
+    if axes == 0:
+        return 0
+    elements = 1
+    for axis in range(1, axes + 1):
+        elements *= int(number(header, f"NAXIS{axis}", 0))
+    elements += int(number(header, "PCOUNT", 0))
+    return abs(int(number(header, "BITPIX", 8))) // 8 * int(number(header, "GCOUNT", 1)) * elements
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def keep_tables(header: Header) -> bool:
+    """Say whether an HDU's data are needed to read WCS solutions: headerlets, lookup and ASCII tables."""
+    kind = text(header, "XTENSION").upper()
+    return kind in ("HDRLET", "TABLE") or text(header, "EXTNAME").upper() in _TABLES
+
+
+def read_fits(path: Path, keep: Callable[[Header], bool] = keep_tables) -> list[Extension]:
+    """Read the headers of a FITS file, and the data of the HDUs asked for.
+
+    Parameters
+    ----------
+    path : Path
+        A FITS file, plain or gzipped.
+    keep : callable
+        Says of a header whether its data are kept; the default keeps headerlets and lookup tables.
+
+    Returns
+    -------
+    list of Extension
+        The primary HDU first.
+
+    Raises
+    ------
+    UnusableFileError
+        Where the file is empty, not FITS, or ends before its data do.
+    """
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == _GZIP_MAGIC
+            file.seek(0, 2)
+            size = file.tell()
+            file.seek(0)
+            if size == 0:
+                raise UnusableFileError(f"{path}: empty file", "fetch it again")
+            if not compressed:
+                return _read_all(path.name, file, keep)
+            with gzip.GzipFile(fileobj=file) as stream:
+                return _read_all(path.name, stream, keep)  # type: ignore[arg-type]
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UnusableFileError(f"{path}: truncated or damaged gzip file", "fetch it again") from error
+
+
+def read_fits_bytes(
+    content: bytes, name: str, keep: Callable[[Header], bool] = keep_tables
+) -> list[Extension]:
+    """Read a FITS file held in memory (a headerlet); ``name`` is used in error messages."""
+    plain = gzip.decompress(content) if content[:2] == _GZIP_MAGIC else content
+    return _read_all(name, io.BytesIO(plain), keep)
+
+
+def _read_all(name: str, stream: BinaryIO, keep: Callable[[Header], bool]) -> list[Extension]:
+    extensions: list[Extension] = []
+    while (block := _read_header_block(name, stream, first=not extensions)) is not None:
+        header = parse_header(block)
+        size = data_size(header)
+        data = None
+        if 0 < size <= _LARGEST_KEPT and keep(header):
+            data = _read_data(name, stream, size)
+        else:
+            _skip_data(name, stream, size)
+        extensions.append(Extension(len(extensions), header, size, data))
+    return extensions
+
+
+def _read_header_block(name: str, stream: BinaryIO, *, first: bool) -> bytes | None:
+    """Read the blocks of one header; None at the end of the file or at bytes that are no header."""
+    block = stream.read(BLOCK)
+    if first and not block.startswith(b"SIMPLE  ="):
+        raise UnusableFileError(f"{name}: not a FITS file", "")
+    if not first and not block.startswith(b"XTENSION"):
+        return None  # the standard allows special records after the last HDU
+    blocks = [block]
+    while not _ends(block):
+        block = stream.read(BLOCK)
+        if len(block) < BLOCK:
+            raise UnusableFileError(f"{name}: truncated inside a header", "fetch it again")
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _ends(block: bytes) -> bool:
+    found = block.find(b"END     ")
+    while found >= 0 and (found % CARD or block[found : found + CARD].strip() != b"END"):
+        found = block.find(b"END     ", found + 1)
+    return found >= 0
+
+
+def _read_data(name: str, stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(_padded(size))[:size]
+    if len(data) < size:
+        raise _truncated(name)
+    return data
+
+
+def _skip_data(name: str, stream: BinaryIO, size: int) -> None:
+    """Move to the next header; one byte is read at the end to prove that the data are there."""
+    if size == 0:
+        return
+    start = stream.tell()
+    stream.seek(start + size - 1)
+    if stream.tell() != start + size - 1 or not stream.read(1):
+        raise _truncated(name)
+    stream.seek(start + _padded(size))
+
+
+def _truncated(name: str) -> UnusableFileError:
+    return UnusableFileError(f"{name}: truncated: the file ends before its data do", "fetch it again")
