@@ -1,0 +1,55 @@
+"""From the configuration to an open catalog: which server, started or not, with which schema."""
+
+from typing import TYPE_CHECKING
+
+from hapctl.archive.database import Catalog, open_catalog
+from hapctl.archive.errors import ServiceUnavailableError
+from hapctl.archive.schema import check_schema_version, database_version, upgrade_schema
+from hapctl.archive.server import EmbeddedServer, ServerStart, embedded_server
+from hapctl.cli.output import say
+
+if TYPE_CHECKING:
+    from hapctl.cli.settings import Settings
+
+
+def open_catalog_of(settings: "Settings") -> Catalog:
+    """Return the open catalog; makes and starts the embedded server, with its schema, where it is meant."""
+    if not is_embedded(settings):
+        return open_catalog(settings.database)
+    server, _ = started_server(settings)
+    try:
+        return _embedded_catalog(server)
+    except ServiceUnavailableError:
+        # The server may have ended between the look and the connection.
+        server.ensure_running()
+        return _embedded_catalog(server)
+
+
+def is_embedded(settings: "Settings") -> bool:
+    """Tell whether the embedded server is meant."""
+    return settings.database == "embedded"
+
+
+def started_server(settings: "Settings") -> tuple[EmbeddedServer, ServerStart]:
+    """Return the embedded server of the home, running; says where the data are when it makes them."""
+    server = embedded_server(settings.home)
+    start = server.ensure_running()
+    if start.created:
+        say(f"hapctl: made an embedded PostgreSQL {server.version} in {server.folder}")
+        if server.account is not None:
+            say(
+                f"hapctl: as root the server runs as {server.account.name}, and its data lie there, "
+                f"outside {settings.home}"
+            )
+    return server, start
+
+
+def _embedded_catalog(server: EmbeddedServer) -> Catalog:
+    catalog = open_catalog(server.url(), check_schema=False)
+    with catalog.connect() as connection:
+        empty = database_version(connection).revision is None
+        if not empty:
+            check_schema_version(connection)
+    if empty:
+        upgrade_schema(catalog)
+    return catalog
