@@ -20,7 +20,6 @@ import numpy as np
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import Table, vstack
-
 from support.adql import QueryError, execute
 
 SYNC_LIMIT = 2000  # rows of a synchronous answer, as at the Gaia archive
@@ -283,7 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
-            '<uws:job xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            '<uws:job xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" '
+            f'xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'version="1.1"><uws:jobId>{job.number}</uws:jobId><uws:phase>{job.phase}</uws:phase>'
             "<uws:executionDuration>7200</uws:executionDuration>"
             f"<uws:results>{result}</uws:results>{summary}</uws:job>"
