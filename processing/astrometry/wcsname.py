@@ -19,7 +19,7 @@ Kind = Literal["opus", "idc", "a_priori", "fit", "user"]
 Mode = Literal["REL", "IMG", "EVM", "SVM", "MVM"]
 
 MODES: tuple[Mode, ...] = ("REL", "IMG", "EVM", "SVM", "MVM")
-GAIA_FRAMES = {"GAIADR3": "GAIA-CRF3", "GAIAEDR3": "GAIA-CRF3", "GAIADR2": "GAIADR2", "GAIADR1": "GAIADR1"}
+GAIA_FRAMES = {"GAIADR3": "GAIA-CRF3", "GAIAEDR3": "GAIA-CRF3", "GAIADR2": "GAIA-DR2", "GAIADR1": "GAIA-DR1"}
 
 _GRAMMAR = re.compile(
     r"""(?P<base>OPUS | IDC_(?P<idc_root>[0-9A-Za-z]+))
