@@ -1,4 +1,4 @@
-"""The state of a catalog without numbers and times: what two catalogs must share to be called the same."""
+"""The state of a catalog without row numbers and times: what two catalogs share that are the same."""
 
 import hashlib
 from pathlib import Path
@@ -19,14 +19,17 @@ QUESTIONS = {
         WHERE upper_inf(c.during) ORDER BY 1, 2, 5""",
     "chips": """
         SELECT e.rootname, f.suffix, c.extver, c.chip, c.nx, c.ny
-        FROM chip c JOIN exposure_file f USING (file_id) JOIN exposure e USING (exposure_id) ORDER BY 1, 2, 3""",
+        FROM chip c JOIN exposure_file f USING (file_id) JOIN exposure e USING (exposure_id)
+        ORDER BY 1, 2, 3""",
     "solutions": """
         SELECT e.rootname, s.wcsname, s.transformation_sha256, s.headerlet_sha256, s.nmatches, s.rms_ra_mas,
                s.rms_dec_mas, s.problem, s.footprint::text,
                (SELECT string_agg(c.name || ' ' || t.fraction, ',' ORDER BY c.name)
-                FROM solution_sky_cell t JOIN sky_cell c USING (sky_cell_id) WHERE t.solution_id = s.solution_id),
+                FROM solution_sky_cell t JOIN sky_cell c USING (sky_cell_id)
+                WHERE t.solution_id = s.solution_id),
                (SELECT string_agg(d.sha256, ',' ORDER BY w.extver)
-                FROM wcs_chip w JOIN distortion_model d USING (distortion_id) WHERE w.solution_id = s.solution_id)
+                FROM wcs_chip w JOIN distortion_model d USING (distortion_id)
+                WHERE w.solution_id = s.solution_id)
         FROM wcs_solution s JOIN exposure e USING (exposure_id) ORDER BY 1, 2, 3""",
     "places": """
         SELECT e.rootname, s.wcsname, l.place, l.key
@@ -34,7 +37,8 @@ QUESTIONS = {
         WHERE l.place <> 'headerlet' ORDER BY 1, 2, 3, 4""",
     "active": """
         SELECT e.rootname, s.wcsname, s.transformation_sha256, a.origin
-        FROM wcs_active a JOIN wcs_solution s USING (solution_id) JOIN exposure e ON e.exposure_id = a.exposure_id
+        FROM wcs_active a JOIN wcs_solution s USING (solution_id)
+        JOIN exposure e ON e.exposure_id = a.exposure_id
         WHERE upper_inf(a.during) ORDER BY 1""",
     "reference": """
         SELECT q.release, q.n_rows, q.answer_sha256, q.coverage::text, count(s.*)
@@ -57,7 +61,8 @@ QUESTIONS = {
                 JOIN wcs_solution s ON s.solution_id = i.solution_id
                 LEFT JOIN exposure_mask m ON m.mask_id = i.mask_id WHERE i.product_id = p.product_id),
                (SELECT string_agg(e.rootname || ' ' || x.code, ',' ORDER BY e.rootname)
-                FROM product_exclusion x JOIN exposure e USING (exposure_id) WHERE x.product_id = p.product_id)
+                FROM product_exclusion x JOIN exposure e USING (exposure_id)
+                WHERE x.product_id = p.product_id)
         FROM current_product c JOIN product p USING (product_id) ORDER BY 1""",
     "pending": "SELECT count(*) FROM product_pending",
 }
@@ -71,7 +76,7 @@ FILES = """
 
 
 def canonical_state(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of a catalog, by topic, in an order and a form that do not depend on when they were made."""
+    """Return the rows of a catalog, by topic, in a form that does not depend on when."""
     with psycopg.connect(url) as connection:
         return {topic: connection.execute(question).fetchall() for topic, question in QUESTIONS.items()}
 
