@@ -56,7 +56,7 @@ _CHIP_KEYWORDS = [
     "HDRNAME",
     "WCSTYPE",
 ]
-_EXTENSION_KEYWORDS = ["VAFACTOR", "RADESYS", "ORIENTAT"]
+_EXTENSION_KEYWORDS = ["VAFACTOR", "RADESYS"]
 _PRIMARY_KEYWORDS = ["IDCTAB", "NPOLFILE", "D2IMFILE", "SIPNAME", "DISTNAME", "UPWCSVER", "PYWCSVER"]
 _HEADERLET_KEYWORDS = [
     "HDRNAME",
@@ -164,7 +164,7 @@ def _header_solution(
 ) -> WcsSolution:
     """Return the solution with one key (empty: primary) of all SCI extensions."""
     chips = tuple(
-        chip_wcs(ext.header, tables, key, ext.version, chip_number(ext.header), _shape(ext.header))
+        chip_wcs(ext.header, tables, key, ext.version, chip_number(ext.header), image_shape(ext.header))
         for ext in science
     )
     names = [text(ext.header, f"WCSNAME{key}", "OPUS") for ext in science]
@@ -252,7 +252,7 @@ def chip_number(header: Header) -> int:
     return 1
 
 
-def _shape(header: Header) -> tuple[int, int]:
+def image_shape(header: Header) -> tuple[int, int]:
     """Return (ny, nx); of an image stored as a constant (NAXIS 0) its NPIX keywords."""
     sizes = [int(number(header, f"NAXIS{i}", number(header, f"NPIX{i}", 0))) for i in (2, 1)]
     return sizes[0], sizes[1]
