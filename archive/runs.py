@@ -1,7 +1,8 @@
 """Provenance: every command that changes anything is a run.
 
-The row of a run is committed when it starts, its end is a row of its own. A run holds a database session for as
-long as it lives: where the session is gone and no end was written, the view ``run_status`` says ``abandoned``.
+The row of a run is committed when it starts, its end is a row of its own. A run holds a database session for
+as long as it lives: where the session is gone and no end was written, the view ``run_status`` says
+``abandoned``.
 """
 
 import getpass
@@ -9,7 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -26,18 +27,8 @@ from hapctl.sql import read_sql
 from sqlalchemy import Connection, text
 
 _LIBRARIES = (
-    *(
-        "alembic",
-        "astropy",
-        "astropy-healpix",
-        "astroquery",
-        "mocpy",
-        "numpy",
-        "pillow",
-        "psycopg",
-        "pyarrow",
-    ),
-    *("scipy", "sep", "sqlalchemy", "stwcs"),
+    *("alembic", "astropy", "astropy-healpix", "astroquery", "mocpy", "numpy", "pillow", "psycopg"),
+    *("pyarrow", "scipy", "sep", "sqlalchemy", "stwcs"),
 )
 _INTERRUPTED = 130
 
@@ -97,7 +88,9 @@ def recorded_run(
                 yield run
             except BaseException as error:
                 _note(run, error)
-                _end(catalog, run, _outcome(run, error), memory.sample())
+                # With the database gone the run stays without an end; the error itself must be seen.
+                with suppress(ServiceUnavailableError):
+                    _end(catalog, run, _outcome(run, error), memory.sample())
                 raise
         _end(catalog, run, _outcome(run, None), memory.peak_bytes)
 
@@ -148,13 +141,9 @@ def _end(catalog: Catalog, run: Run, outcome: str, peak_memory_bytes: int) -> No
         "peak_memory_bytes": peak_memory_bytes,
         "summary": canonical_json(run.summary),
     }
-    # The run's own session may be what was lost.
-    try:
-        with catalog.begin() as connection:
-            connection.execute(text(read_sql("statements/end_run.sql")), row)
-    except ServiceUnavailableError:
-        if run.exit_code == 0:
-            raise
+    # Not by the run's own session: that may be what was lost.
+    with catalog.begin() as connection:
+        connection.execute(text(read_sql("statements/end_run.sql")), row)
 
 
 def _note(run: Run, error: BaseException) -> None:
