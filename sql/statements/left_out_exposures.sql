@@ -1,0 +1,17 @@
+-- Exposures of a visit, or whose last solution in force touches a tile, that may not be mosaicked, and why.
+SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter,
+       CASE WHEN w.reason IS NOT NULL THEN 'withdrawn'
+            WHEN e.exclusion_code IS NOT NULL THEN e.exclusion_code
+            WHEN a.solution_id IS NULL THEN 'no-solution'
+            ELSE 'no-file' END AS code,
+       CASE WHEN w.reason IS NOT NULL THEN 'withdrawn: ' || w.reason
+            WHEN e.exclusion_code IS NOT NULL THEN e.exclusion_reason
+            WHEN a.solution_id IS NULL THEN 'no WCS solution is in force'
+            ELSE 'no file is in force' END AS reason
+FROM exposure e
+LEFT JOIN exposure_withdrawal w ON w.exposure_id = e.exposure_id AND upper_inf(w.during)
+LEFT JOIN wcs_active a ON a.exposure_id = e.exposure_id AND upper_inf(a.during)
+WHERE (e.visit = :visit
+       OR a.solution_id IN (SELECT t.solution_id FROM solution_sky_cell t WHERE t.sky_cell_id = :sky_cell_id))
+  AND NOT EXISTS (SELECT FROM eligible_exposure q WHERE q.exposure_id = e.exposure_id)
+ORDER BY e.rootname
