@@ -162,7 +162,7 @@ cdef class ChipDistortion:
             return
         square = np.ascontiguousarray(coefficients, dtype=np.float64)
         if square.ndim != 2 or square.shape[0] != square.shape[1] or square.shape[0] > MAX_SIP_ORDER + 1:
-            raise ValueError(f"SIP coefficients of shape {square.shape}: want (n, n), n <= {MAX_SIP_ORDER + 1}")
+            raise ValueError(f"SIP coefficients of shape {square.shape}: want (n, n), n up to 10")
         fill_polynomial(sip, square)
 
     cdef set_table(self, Table *table, described):

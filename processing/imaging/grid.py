@@ -1,0 +1,248 @@
+"""Output grids: undistorted north-up TAN images, and what of them a chip covers.
+
+Contract: crpix is 1-based and integer for grids made here, so that a tangent point is the centre of a
+pixel and grids of one tangent point and scale share their pixels; pixel arguments are 0-based; angles
+are ICRS degrees. All of it holds across RA 0 and at the poles (unit vectors, no RA arithmetic).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hapctl.processing.astrometry.mapping import (
+    Pair,
+    TanPlane,
+    distortion,
+    homography,
+    pixel_to_sky,
+    plane_to_sky,
+    sky_to_plane,
+)
+from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
+from hapctl.processing.errors import UnusableFileError, UsageProblemError
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+    from astropy.wcs import WCS
+
+WIDEST_FIELD = 60.0  # degrees from the tangent point: beyond, a TAN image is no picture any more
+
+
+@dataclass(frozen=True)
+class OutputGrid:
+    """A TAN image without distortion.
+
+    Attributes
+    ----------
+    crval : tuple of float
+        Tangent point (RA, Dec), degrees.
+    crpix : tuple of float
+        Its pixel, 1-based.
+    cd : tuple of 4 float
+        CD1_1, CD1_2, CD2_1, CD2_2 in degrees per pixel.
+    shape : tuple of int
+        (ny, nx).
+    """
+
+    crval: tuple[float, float]
+    crpix: tuple[float, float]
+    cd: tuple[float, float, float, float]
+    shape: tuple[int, int]
+
+    @property
+    def scale_arcsec(self) -> float:
+        """Side of a pixel at the tangent point, arcsec."""
+        cd11, cd12, cd21, cd22 = self.cd
+        return math.sqrt(abs(cd11 * cd22 - cd12 * cd21)) * 3600.0
+
+    @property
+    def plane(self) -> TanPlane:
+        """The same pixels without their bounds."""
+        return TanPlane(self.crval, self.crpix, self.cd)
+
+    def header(self) -> "Header":
+        """The WCS and NAXIS keywords as a FITS header."""
+        from astropy.io.fits import Header
+
+        header = Header()
+        header["NAXIS"] = 2
+        header["NAXIS1"], header["NAXIS2"] = self.shape[1], self.shape[0]
+        header["WCSAXES"] = (2, "number of World Coordinate System axes")
+        header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+        header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
+        header["CRPIX1"], header["CRPIX2"] = self.crpix
+        header["CRVAL1"], header["CRVAL2"] = self.crval
+        header["CD1_1"], header["CD1_2"], header["CD2_1"], header["CD2_2"] = self.cd
+        header["LONPOLE"], header["LATPOLE"] = 180.0, self.crval[1]
+        header["RADESYS"] = "ICRS"
+        return header
+
+    def wcs(self) -> "WCS":
+        """The grid as an ``astropy.wcs.WCS``."""
+        from astropy.wcs import WCS
+
+        return WCS(self.header())
+
+    def pixel_to_sky(self, x: ArrayLike, y: ArrayLike) -> Pair:
+        """0-based pixels to RA, Dec in degrees (arrays of one shape, float64)."""
+        from_x = np.asarray(x, dtype=np.float64) - (self.crpix[0] - 1.0)
+        from_y = np.asarray(y, dtype=np.float64) - (self.crpix[1] - 1.0)
+        cd11, cd12, cd21, cd22 = self.cd
+        return plane_to_sky(self.crval, cd11 * from_x + cd12 * from_y, cd21 * from_x + cd22 * from_y)
+
+    def sky_to_pixel(self, ra: ArrayLike, dec: ArrayLike) -> Pair:
+        """RA, Dec in degrees to 0-based pixels; NaN 90 degrees or more from the tangent point."""
+        xi, eta = sky_to_plane(self.crval, ra, dec)
+        inverse = np.linalg.inv(np.array(self.cd).reshape(2, 2))
+        return (
+            inverse[0, 0] * xi + inverse[0, 1] * eta + self.crpix[0] - 1.0,
+            inverse[1, 0] * xi + inverse[1, 1] * eta + self.crpix[1] - 1.0,
+        )
+
+    def cut(self, y0: int, y1: int, x0: int, x1: int) -> "OutputGrid":
+        """Rows y0 to y1 and columns x0 to x1 (the last ones excluded), on the same pixels."""
+        if not (y0 < y1 and x0 < x1):
+            raise UsageProblemError(
+                f"a cut of rows {y0}:{y1} and columns {x0}:{x1} holds no pixels", "give ends above starts"
+            )
+        return replace(self, crpix=(self.crpix[0] - x0, self.crpix[1] - y0), shape=(y1 - y0, x1 - x0))
+
+
+def chip_edges(chip: ChipWcs) -> Pair:
+    """0-based pixel positions along the outer edge of a chip, one a pixel, corners included."""
+    ny, nx = chip.shape
+    along_x, along_y = np.arange(nx + 1) - 0.5, np.arange(ny + 1) - 0.5
+    x = [along_x, np.full(ny + 1, nx - 0.5), along_x[::-1], np.full(ny + 1, -0.5)]
+    y = [np.full(nx + 1, -0.5), along_y, np.full(nx + 1, ny - 0.5), along_y[::-1]]
+    return np.concatenate(x), np.concatenate(y)
+
+
+def edges_on_sky(chips: Iterable[ChipWcs], origin: LookupOrigin) -> Pair:
+    """RA, Dec (degrees) along the distorted edges of all chips."""
+    edges = [pixel_to_sky(chip, *chip_edges(chip), origin) for chip in chips]
+    if not edges:
+        raise UsageProblemError("no chips to make a grid for", "select at least one exposure")
+    return np.concatenate([ra for ra, _ in edges]), np.concatenate([dec for _, dec in edges])
+
+
+def mean_direction(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> tuple[float, float]:
+    """The direction of the mean unit vector, degrees."""
+    ra, dec = np.radians(ra), np.radians(dec)
+    x, y, z = (np.cos(dec) * np.cos(ra)).mean(), (np.cos(dec) * np.sin(ra)).mean(), np.sin(dec).mean()
+    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
+def bounds_on_plane(
+    centre: tuple[float, float], ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> tuple[float, float, float, float]:
+    """Least and greatest xi and eta (degrees) of positions about a tangent point."""
+    xi, eta = sky_to_plane(centre, ra, dec)
+    limit = math.degrees(math.tan(math.radians(WIDEST_FIELD)))
+    if not np.hypot(xi, eta).max() < limit:
+        raise UnusableFileError(
+            f"the chips lie more than {WIDEST_FIELD:.0f} degrees from their common centre",
+            "make products of exposures that lie together",
+        )
+    return xi.min(), xi.max(), eta.min(), eta.max()
+
+
+def north_up_grid(
+    chips: Sequence[ChipWcs], scale_arcsec: float | None = None, origin: LookupOrigin = "hst"
+) -> OutputGrid:
+    """The north-up TAN grid that covers the distorted edges of chips.
+
+    Parameters
+    ----------
+    chips : sequence of ChipWcs
+    scale_arcsec : float, optional
+        Side of an output pixel; IDCSCALE of the first chip by default (native scale).
+    origin : {"hst", "fits"}
+        Where lookup tables begin.
+
+    Returns
+    -------
+    OutputGrid
+        The tangent point is the middle of the covered rectangle and the centre of a pixel.
+
+    Raises
+    ------
+    UsageProblemError
+        Without chips, or with a scale that is no positive number.
+    UnusableFileError
+        If no scale is given and the first chip has no IDCSCALE, or if chips lie too far apart.
+    """
+    ra, dec = edges_on_sky(chips, origin)
+    scale = native_scale(chips[0]) if scale_arcsec is None else scale_arcsec
+    if not (math.isfinite(scale) and scale > 0.0):
+        raise UsageProblemError(f"a scale of {scale} arcsec per pixel", "give a positive scale")
+    step = scale / 3600.0
+    low_xi, high_xi, low_eta, high_eta = bounds_on_plane(mean := mean_direction(ra, dec), ra, dec)
+    middle = plane_to_sky(mean, 0.5 * (low_xi + high_xi), 0.5 * (low_eta + high_eta))
+    centre = float(middle[0]), float(middle[1])
+    low_xi, high_xi, low_eta, high_eta = bounds_on_plane(centre, ra, dec)
+    left, right = math.ceil(high_xi / step - 0.5), math.ceil(-low_xi / step - 0.5)
+    below, above = math.ceil(-low_eta / step - 0.5), math.ceil(high_eta / step - 0.5)
+    return OutputGrid(
+        crval=centre,
+        crpix=(left + 1.0, below + 1.0),
+        cd=(-step, 0.0, 0.0, step),
+        shape=(below + above + 1, left + right + 1),
+    )
+
+
+def native_scale(chip: ChipWcs) -> float:
+    """IDCSCALE of a chip, arcsec per pixel; never taken from the CD matrix, which holds distortion."""
+    if chip.idcscale is None or not chip.idcscale > 0.0:
+        raise UnusableFileError(
+            f"SCI,{chip.extver} has no IDCSCALE, the pixel scale of its distortion model",
+            "put a solution in force that was made with an IDCTAB (hapctl wcs list)",
+        )
+    return chip.idcscale
+
+
+def map_to_grid(
+    chip: ChipWcs, grid: OutputGrid, x: ArrayLike, y: ArrayLike, origin: LookupOrigin = "hst"
+) -> Pair:
+    """Detector pixels straight to output pixels, both 0-based, exactly (closed form, no sampled map).
+
+    Parameters
+    ----------
+    chip : ChipWcs
+    grid : OutputGrid
+    x, y : array_like of float64
+    origin : {"hst", "fits"}
+        Where lookup tables begin.
+
+    Returns
+    -------
+    x, y : ndarray of float64
+        NaN 90 degrees or more from the tangent point of the grid.
+    """
+    return distortion(chip, origin).project(homography(chip, grid.plane), x, y)
+
+
+def covered_window(
+    grid: OutputGrid, chips: Iterable[ChipWcs], origin: LookupOrigin = "hst"
+) -> tuple[int, int, int, int] | None:
+    """The (y0, y1, x0, x1) of a grid that chips may touch, for ``grid.cut``; None if they touch nothing."""
+    windows = [window for chip in chips if (window := chip_window(grid, chip, origin)) is not None]
+    if not windows:
+        return None
+    y0, y1, x0, x1 = zip(*windows, strict=True)
+    return min(y0), max(y1), min(x0), max(x1)
+
+
+def chip_window(
+    grid: OutputGrid, chip: ChipWcs, origin: LookupOrigin = "hst"
+) -> tuple[int, int, int, int] | None:
+    """The window of one chip, cut to the grid."""
+    x, y = map_to_grid(chip, grid, *chip_edges(chip), origin)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    ny, nx = grid.shape
+    x0, x1 = max(math.floor(x.min() + 0.5), 0), min(math.floor(x.max() + 0.5) + 1, nx)
+    y0, y1 = max(math.floor(y.min() + 0.5), 0), min(math.floor(y.max() + 0.5) + 1, ny)
+    return (y0, y1, x0, x1) if x0 < x1 and y0 < y1 else None
