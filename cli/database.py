@@ -121,7 +121,7 @@ def _embedded_only(settings: Settings) -> Settings:
 
     if not is_embedded(settings):
         raise CatalogUsageError(
-            f"a server of your own is named ({settings.origins['database']}); hapctl does not start or stop it",
-            "give --database embedded for the embedded one",
+            f"a server of your own is named ({settings.origins['database']})",
+            "start and stop it by its own means, or give --database embedded",
         )
     return settings
