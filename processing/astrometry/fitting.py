@@ -115,7 +115,7 @@ def fit_pairs(
         centre, change, normal = _step(fit(sources), residuals, weights / errors**2, geometry)
         step = increment(change, centre)
         fit = step.after(fit)
-        if np.max(np.abs(step(sources) - sources)) < 1e-11:
+        if np.max(np.abs(step(sources) - sources)) < 1e-9:
             break
     residuals = reference - fit(sources)
     centre, _, normal = _step(fit(sources), residuals, np.maximum(weights, 1e-9) / errors**2, geometry)

@@ -106,7 +106,7 @@ def fit_exposures(
         changes = _joint_step(observations, points, weights, geometries, reference)
         fits = [change.after(fit) for change, fit in zip(changes, fits, strict=True)]
         moved = max(float(np.max(np.abs(c(points) - points))) for c in changes)
-        if moved < 1e-10:
+        if moved < 1e-9:
             break
     points = _transformed(observations, fits)
     stars, star_errors = _star_means(observations, points, weights)
@@ -158,7 +158,7 @@ def _joint_step(
         return [PlaneFit.identity() for _ in geometries]
     design = _sparse_design(observations, points - centre, geometries, first)
     normal, right = _reduced_equations(design, points, observations, weights)
-    solved: Array = np.linalg.lstsq(normal, right, rcond=1e-13)[0]
+    solved = np.linalg.lstsq(normal, right, rcond=1e-13)[0].astype(np.float64)
     parts = [solved[start:end] for start, end in pairwise(first.tolist())]
     return [increment(part, centre) if len(part) else PlaneFit.identity() for part in parts]
 

@@ -120,6 +120,7 @@ def align_lists(
     settings: MatchSettings,
     *,
     last_tolerance: float | None = None,
+    least: int = 2,
 ) -> ListAlignment | None:
     """Find the transformation that takes the sources onto the reference stars.
 
@@ -130,6 +131,8 @@ def align_lists(
     last_tolerance : float, optional
         End with this tolerance (arcsec), not with one made from the scatter: for decoys, which are
         to be judged as the real list was.
+    least : int
+        Stop when fewer pairs are left once the whole list takes part.
 
     Returns
     -------
@@ -151,6 +154,8 @@ def align_lists(
         result = _fitted(mine, reference, found, settings, fit)
         best = ListAlignment(result, *found, peak, tolerance)
         if pairs is not None and turn > 4 and all(map(np.array_equal, pairs, found)):
+            break
+        if turn > 1 and len(found[0]) < least:
             break
         fit, pairs = result.fit, found
         tolerance = _tightened(result, tolerance, settings, last_tolerance)

@@ -1,0 +1,257 @@
+"""The rule that accepts or refuses a fit: named, versioned numbers applied to evidence.
+
+A rule is data (a policy row of the catalog); this module only compares. Every limit that is broken
+is reported, with the figure and the limit, as text and as a code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from hapctl.processing.astrometry.fitting import Geometry
+from hapctl.processing.astrometry.list_alignment import MatchSettings
+from hapctl.processing.errors import UsageProblemError
+
+
+@dataclass(frozen=True)
+class AcceptanceRule:
+    """The numbers by which matches are made and judged.
+
+    Attributes
+    ----------
+    name, version : str, int
+        What the policy row is called.
+    search_radius_arcsec, search_roll_deg, search_tolerance_arcsec : float
+        Reach and tolerance of the search for the offset to the catalog.
+    relative_radius_arcsec, relative_tolerance_arcsec : float
+        The same between exposures of a visit.
+    relative_match_arcsec, absolute_match_arcsec : float
+        The tightest tolerance of a match.
+    error_floor_mas : float
+        Added in quadrature to the error of every pair.
+    magnitude_limit : float
+        Pairs whose magnitude difference departs more from the usual are left out.
+    most_stars : int
+        The brightest so many sources of an exposure take part.
+    minimum_stars : dict
+        Least number of stars for each geometry.
+    decoys : int
+        Number of decoys; none may score as high as the true list.
+    most_rotation_deg, most_scale_change, most_shift_arcsec : float
+        Limits of a plausible correction to the starting WCS; the first two of relative fits too.
+    most_rms_mas : float
+        Of either coordinate.
+    worst_exposure_sigma, worst_exposure_floor_mas : float
+        The mean residual of each exposure with matched stars stays within so many of its standard
+        errors, or within the floor.
+    least_coverage : float
+        Part of the footprint that the reference catalog must cover.
+    """
+
+    name: str = "align-default"
+    version: int = 1
+    search_radius_arcsec: float = 5.0
+    search_roll_deg: float = 0.12
+    search_tolerance_arcsec: float = 0.1
+    relative_radius_arcsec: float = 3.0
+    relative_tolerance_arcsec: float = 0.05
+    relative_match_arcsec: float = 0.01
+    absolute_match_arcsec: float = 0.05
+    error_floor_mas: float = 0.5
+    magnitude_limit: float = 3.0
+    most_stars: int = 2000
+    minimum_stars: Mapping[str, int] = field(default_factory=lambda: {"shift": 4, "rshift": 6, "rscale": 8})
+    decoys: int = 200
+    most_rotation_deg: float = 0.2
+    most_scale_change: float = 1e-3
+    most_shift_arcsec: float = 6.0
+    most_rms_mas: float = 60.0
+    worst_exposure_sigma: float = 5.0
+    worst_exposure_floor_mas: float = 3.0
+    least_coverage: float = 0.9
+
+    def content(self) -> dict[str, Any]:
+        """The numbers alone, as they are kept in a policy row."""
+        numbers = asdict(self)
+        del numbers["name"], numbers["version"]
+        return numbers
+
+    @classmethod
+    def from_content(cls, name: str, version: int, content: Mapping[str, Any]) -> "AcceptanceRule":
+        """From a policy row.
+
+        Raises
+        ------
+        UsageProblemError
+            The row names something that this software does not know.
+        """
+        unknown = set(content) - {f.name for f in fields(cls)}
+        if unknown:
+            raise UsageProblemError(
+                f"policy {name} version {version}: unknown entries {', '.join(sorted(unknown))}",
+                "correct the policy, or use the hapctl that wrote it",
+            )
+        return replace(cls(name, version), **content)
+
+    def absolute_settings(self) -> MatchSettings:
+        """How the stars of a group are matched with a catalog."""
+        return MatchSettings(
+            radius=self.search_radius_arcsec,
+            roll_deg=self.search_roll_deg,
+            tolerance=self.search_tolerance_arcsec,
+            floor=self.error_floor_mas / 1e3,
+            least_tolerance=self.absolute_match_arcsec,
+            minimum=tuple(self.minimum_stars.items()),
+            magnitude_limit=self.magnitude_limit,
+        )
+
+    def relative_settings(self) -> MatchSettings:
+        """How the stars of exposures are matched with each other."""
+        return replace(
+            self.absolute_settings(),
+            radius=self.relative_radius_arcsec,
+            tolerance=self.relative_tolerance_arcsec,
+            least_tolerance=self.relative_match_arcsec,
+        )
+
+
+@dataclass(frozen=True)
+class ExposureResidual:
+    """How far one exposure of a group lies from the catalog after the fit.
+
+    Attributes
+    ----------
+    rootname : str
+    stars : int
+        Its own stars that were used.
+    mean_mas : float
+        Length of its weighted mean residual.
+    error_mas : float
+        Standard error of a coordinate of that mean.
+    """
+
+    rootname: str
+    stars: int
+    mean_mas: float
+    error_mas: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for and against a fit.
+
+    Attributes
+    ----------
+    geometry : str
+    stars : int
+        Used by the fit.
+    decoy_score : int
+        The most stars that a decoy matched.
+    rotation_deg, scale : float
+        Of the fit; scale 1 changes nothing.
+    shift_arcsec : float
+        At the middle of the stars.
+    rms_mas : float
+        The larger of the two coordinates.
+    exposures : tuple of ExposureResidual
+        Empty for a relative fit.
+    """
+
+    geometry: Geometry
+    stars: int
+    decoy_score: int
+    rotation_deg: float
+    scale: float
+    shift_arcsec: float
+    rms_mas: float
+    exposures: tuple[ExposureResidual, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Accepted, or refused with reasons.
+
+    Attributes
+    ----------
+    accepted : bool
+    code : str
+        ``accepted`` or the code of the first limit broken.
+    reason : str
+        Words with figures; all limits broken.
+    """
+
+    accepted: bool
+    code: str
+    reason: str
+
+
+def refused(code: str, reason: str) -> Verdict:
+    """A refusal before there was any fit to judge."""
+    return Verdict(False, code, reason)
+
+
+def judge(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
+    """Apply a rule to the evidence of a fit.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    rule : AcceptanceRule
+
+    Returns
+    -------
+    Verdict
+    """
+    broken = [*_too_few(evidence, rule), *_not_significant(evidence, rule), *_implausible(evidence, rule)]
+    broken += _disagreeing(evidence, rule)
+    if broken:
+        return Verdict(False, broken[0][0], "; ".join(text for _, text in broken))
+    return Verdict(True, "accepted", _summary(evidence, rule))
+
+
+def _summary(evidence: Evidence, rule: AcceptanceRule) -> str:
+    return (
+        f"{evidence.stars} stars ({evidence.geometry}), rms {evidence.rms_mas:.1f} mas at most in a "
+        f"coordinate; the best of {rule.decoys} decoys matched {evidence.decoy_score}"
+    )
+
+
+def _too_few(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    least = rule.minimum_stars[evidence.geometry]
+    if evidence.stars >= least:
+        return []
+    return [("too-few-stars", f"{evidence.stars} stars matched, a {evidence.geometry} fit needs {least}")]
+
+
+def _not_significant(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    if evidence.decoy_score < evidence.stars:
+        return []
+    text = f"one of {rule.decoys} decoys matched {evidence.decoy_score} stars, the true list {evidence.stars}"
+    return [("decoy-scores-as-high", text)]
+
+
+def _implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    limits = [
+        ("rotation-limit", "rotation", abs(evidence.rotation_deg), rule.most_rotation_deg, "degree", 1.0),
+        ("scale-limit", "scale change", abs(evidence.scale - 1.0), rule.most_scale_change, "x 1e-6", 1e6),
+        ("shift-limit", "shift", evidence.shift_arcsec, rule.most_shift_arcsec, "arcsec", 1.0),
+        ("rms-limit", "rms", evidence.rms_mas, rule.most_rms_mas, "mas", 1.0),
+    ]
+    return [
+        (code, f"{what} {value * factor:.4g} {unit} exceeds the limit of {limit * factor:g} {unit}")
+        for code, what, value, limit, unit, factor in limits
+        if not value <= limit
+    ]
+
+
+def _disagreeing(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    broken = []
+    for exposure in evidence.exposures:
+        allowed = max(rule.worst_exposure_sigma * exposure.error_mas, rule.worst_exposure_floor_mas)
+        if exposure.stars > 0 and exposure.mean_mas > allowed:
+            text = (
+                f"{exposure.rootname} lies {exposure.mean_mas:.1f} mas from the catalog by its own "
+                f"{exposure.stars} stars, {allowed:.1f} mas are allowed"
+            )
+            broken.append(("worst-exposure", text))
+    return broken

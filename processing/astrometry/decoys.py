@@ -1,0 +1,93 @@
+"""Decoys: reference lists that cannot be right, to see how well a wrong one can score.
+
+Each is the true list mirrored, turned or shifted beyond the reach of the search, wrapped round in
+its own bounding box so that the density stays what it is. A match counts for something only if none
+of them scores as high. Positions are tangent-plane coordinates in arcsec.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from hapctl.processing.astrometry.list_alignment import MatchSettings, StarList, align_lists
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def decoy_lists(reference: StarList, radius: float, count: int, seed: int = 0) -> Iterator[StarList]:
+    """Make decoys of a reference list.
+
+    Parameters
+    ----------
+    reference : StarList
+    radius : float
+        Radius of the search, arcsec; a decoy that is only shifted lies beyond twice that.
+    count : int
+        How many.
+    seed : int
+        The same seed gives the same decoys.
+
+    Yields
+    ------
+    StarList
+        Four kinds in turn: mirrored; turned by 180 degrees; both; shifted only. Each is also
+        shifted at random. Where the box is too small for the last kind it is left out.
+    """
+    random = np.random.default_rng(seed)
+    low, high = reference.points.min(axis=0), reference.points.max(axis=0)
+    size = np.maximum(high - low, 1e-6)
+    signs = [(-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)]
+    if np.all(size > 4.5 * radius):
+        signs.append((1.0, 1.0))
+    for number in range(count):
+        sign = np.array(signs[number % len(signs)])
+        shift = _shift(random, size, radius, plain=bool(np.all(sign > 0)))
+        points = low + np.mod(sign * (reference.points - low) + shift, size)
+        yield StarList(points, reference.errors, reference.magnitudes)
+
+
+def best_decoy_score(
+    sources: StarList,
+    reference: StarList,
+    settings: MatchSettings,
+    *,
+    count: int,
+    tolerance: float,
+    least: int,
+    seed: int = 0,
+) -> int:
+    """The most stars that any decoy matches, found, fitted and tightened as the true list was.
+
+    Parameters
+    ----------
+    sources, reference : StarList
+    settings : MatchSettings
+    count : int
+        Number of decoys.
+    tolerance : float
+        Tolerance of the true list's last match, arcsec.
+    least : int
+        A decoy with fewer matches than this on the way is followed no further; its score is what it
+        had then, which is no less than what it would have had in the end.
+    seed : int
+        Of the decoys.
+
+    Returns
+    -------
+    int
+    """
+    best = 0
+    for decoy in decoy_lists(reference, settings.radius, count, seed):
+        result = align_lists(sources, decoy, settings, last_tolerance=tolerance, least=least)
+        if result is not None:
+            best = max(best, len(result.source) if len(result.source) < least else result.count)
+    return best
+
+
+def _shift(random: np.random.Generator, size: Array, radius: float, *, plain: bool) -> Array:
+    """Anywhere in the box; of a decoy that is only shifted, beyond twice the radius in both directions."""
+    part = random.uniform(0.0, 1.0, 2)
+    if not plain:
+        return part * size
+    margin = 2.1 * radius
+    return margin + part * (size - 2.0 * margin)
