@@ -1,0 +1,386 @@
+"""Pixels of an exposure file, read by blocks of rows: SCI, ERR and DQ of every chip.
+
+Nothing is held beyond the rows asked for. A plain file is opened for each read, so that hundreds of
+exposures need no file handles; a gzipped one is unpacked once into an unlinked scratch file. Reads
+may come from several threads at once.
+"""
+
+import gzip
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from astropy.io import fits
+from hapctl.processing.errors import UnusableFileError, UsageProblemError
+from numpy.typing import NDArray
+
+Bits = int | str | None
+"""DQ flags taken as good: a sum, ``"64,32"``, ``"64+32"``, ``"~4096"``, or None: DQ is ignored."""
+
+_ALL_FLAGS = 0xFFFF
+
+WFPC2_GAIN: Mapping[int, Mapping[int, float]] = {
+    1: {7: 7.12, 15: 13.99},
+    2: {7: 7.12, 15: 14.50},
+    3: {7: 6.90, 15: 13.95},
+    4: {7: 7.10, 15: 13.95},
+}
+"""Electrons per count by chip and ATODGAIN (hap_reference 1.7)."""
+
+
+def bad_flags(bits: Bits) -> int:
+    """Return the DQ flags that make a pixel bad.
+
+    Parameters
+    ----------
+    bits : int, str or None
+        Flags that are good: a sum (``96``, ``"96"``), a list (``"64,32"``, ``"64+32"``), either with
+        ``~`` in front: all flags but these are good. None, ``""``, ``"None"`` and ``"INDEF"``: DQ is
+        ignored.
+
+    Raises
+    ------
+    UsageProblemError
+        The text is none of these.
+
+    Examples
+    --------
+    >>> bad_flags("~4096")
+    4096
+    """
+    if bits is None:
+        return 0
+    text = str(bits).strip()
+    if text.upper() in ("", "NONE", "INDEF"):
+        return 0
+    inverted = text.startswith("~")
+    good = _sum_of_flags(text.lstrip("~").strip("() "), text)
+    return (good if inverted else ~good) & _ALL_FLAGS
+
+
+def _sum_of_flags(text: str, whole: str) -> int:
+    good = 0
+    for part in text.replace("+", ",").split(","):
+        if not part.strip().isdecimal():
+            raise UsageProblemError(
+                f"{whole!r} is no set of DQ flags", "write a sum such as 96, a list such as 64,32, or ~4096"
+            )
+        good |= int(part)
+    return good
+
+
+class _Bytes:
+    """Random access to the bytes of a plain or gzipped file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._scratch: IO[bytes] | None = None
+        if path.suffix == ".gz":
+            self._scratch = tempfile.TemporaryFile(prefix="hapctl-")  # noqa: SIM115 - closed by close()
+            try:
+                with gzip.open(path) as packed:
+                    shutil.copyfileobj(packed, self._scratch, 1 << 20)
+                self._scratch.flush()
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                self._scratch.close()
+                raise UnusableFileError(f"{path}: damaged gzip file: {error}") from error
+
+    def open_fits(self) -> fits.HDUList:
+        if self._scratch is None:
+            return fits.open(self.path, memmap=False, lazy_load_hdus=True)
+        self._scratch.seek(0)
+        readable = os.fdopen(os.dup(self._scratch.fileno()), "rb")  # astropy closes what it is given
+        return fits.open(readable, memmap=False, lazy_load_hdus=True)
+
+    def read(self, offset: int, count: int) -> bytes:
+        if self._scratch is not None:
+            return os.pread(self._scratch.fileno(), count, offset)
+        with open(self.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), count, offset)
+
+    def close(self) -> None:
+        if self._scratch is not None:
+            self._scratch.close()
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Where the pixels of one image extension lie; ``constant`` stands for an array that is not stored."""
+
+    source: _Bytes
+    name: str
+    shape: tuple[int, int]
+    offset: int
+    dtype: np.dtype[np.generic]
+    scale: float = 1.0
+    zero: float = 0.0
+    constant: float | None = None
+
+    def read(self, first: int, last: int, dtype: type[np.generic]) -> NDArray[np.generic]:
+        width = self.shape[1]
+        if self.constant is not None:
+            return np.full((last - first, width), self.constant, dtype=dtype)
+        row = width * self.dtype.itemsize
+        data = self.source.read(self.offset + first * row, (last - first) * row)
+        if len(data) != (last - first) * row:
+            raise UnusableFileError(
+                f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
+            )
+        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)
+        if self.scale != 1.0 or self.zero != 0.0:
+            return (pixels * self.scale + self.zero).astype(dtype)
+        return pixels.astype(dtype)
+
+
+_DTYPE = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
+
+
+def _plane(source: _Bytes, hdu: fits.hdu.base._BaseHDU, name: str) -> _Plane:
+    header = hdu.header
+    if header.get("NAXIS", 0) == 0 and "PIXVALUE" in header:  # HST's way to write a constant array
+        shape = (int(header["NPIX2"]), int(header["NPIX1"]))
+        return _Plane(source, name, shape, 0, np.dtype("u1"), constant=float(header["PIXVALUE"]))
+    if header.get("NAXIS") != 2 or header.get("BITPIX") not in _DTYPE:
+        raise UnusableFileError(f"{source.path}[{name}]: no two-dimensional image")
+    # astropy hides BZERO of unsigned integers behind the dtype of the data it would return
+    return _Plane(
+        source,
+        name,
+        (int(header["NAXIS2"]), int(header["NAXIS1"])),
+        int(hdu.fileinfo()["datLoc"]),
+        np.dtype(_DTYPE[header["BITPIX"]]),
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+    )
+
+
+class ImageRows:
+    """The rows of one image extension, read as they are asked for.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        EXTNAME; the first of that name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
+        self._bytes = _Bytes(Path(path))
+        with self._bytes.open_fits() as hdus:
+            self._plane = _plane(self._bytes, hdus[name], name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self._plane.shape
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Return rows ``first:last``, float32."""
+        return self._plane.read(first, last, np.float32).astype(np.float32, copy=False)
+
+    def __enter__(self) -> "ImageRows":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bytes.close()
+
+
+@dataclass(frozen=True)
+class ChipPixels:
+    """The arrays of one chip.
+
+    Attributes
+    ----------
+    extver, chip : int
+        Version of the SCI extension; CCDCHIP (WFPC2: DETECTOR).
+    shape : tuple of int
+        (ny, nx).
+    header : fits.Header
+        Of the SCI extension.
+    exposure_time : float
+        Seconds.
+    electrons_per_unit : float
+        What a SCI value is multiplied by to give electrons.
+    read_noise : float
+        Electrons, the mean of the amplifiers in use; 0 where the header has none.
+    """
+
+    extver: int
+    chip: int
+    shape: tuple[int, int]
+    header: fits.Header = field(repr=False)
+    exposure_time: float
+    electrons_per_unit: float
+    read_noise: float
+    _science: _Plane = field(repr=False)
+    _error: _Plane | None = field(repr=False)
+    _quality: _Plane | None = field(repr=False)
+
+    def science(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
+        """Return rows ``first:last`` of SCI in electrons, shape (last - first, nx), float32."""
+        rows = self._science.read(first, self.shape[0] if last is None else last, np.float32)
+        return self._in_electrons(rows)
+
+    def error(self, first: int = 0, last: int | None = None) -> NDArray[np.float32] | None:
+        """Return rows of ERR in electrons, float32; None where the file has no ERR."""
+        if self._error is None:
+            return None
+        return self._in_electrons(
+            self._error.read(first, self.shape[0] if last is None else last, np.float32)
+        )
+
+    def quality(self, first: int = 0, last: int | None = None) -> NDArray[np.uint16]:
+        """Return rows of DQ, uint16; zeros where the file has no DQ."""
+        last = self.shape[0] if last is None else last
+        if self._quality is None:
+            return np.zeros((last - first, self.shape[1]), dtype=np.uint16)
+        # int16 on disk: the sign bit is a flag like any other
+        return self._quality.read(first, last, np.int32).astype(np.uint16)
+
+    def good(self, bits: Bits, first: int = 0, last: int | None = None) -> NDArray[np.bool_]:
+        """Return where DQ holds no flag but those of ``bits`` (`bad_flags`), boolean rows."""
+        bad = bad_flags(bits)
+        if bad == 0:
+            last = self.shape[0] if last is None else last
+            return np.ones((last - first, self.shape[1]), dtype=np.bool_)
+        return (self.quality(first, last) & np.uint16(bad)) == 0
+
+    def _in_electrons(self, rows: NDArray[np.generic]) -> NDArray[np.float32]:
+        electrons = rows.astype(np.float32, copy=False)
+        if self.electrons_per_unit != 1.0:
+            electrons *= np.float32(self.electrons_per_unit)
+        return electrons
+
+
+class ExposureImage:
+    """An open exposure file: primary header and chips in order of extver.
+
+    Parameters
+    ----------
+    path : path
+        A multi-extension file with SCI, ERR and DQ, plain or gzipped.
+
+    Raises
+    ------
+    UnusableFileError
+        The file is damaged or has no SCI image.
+
+    Examples
+    --------
+    >>> with ExposureImage("j8bt06nyq_flt.fits") as exposure:  # doctest: +SKIP
+    ...     rows = exposure.chips[0].science(0, 64)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._bytes = _Bytes(self.path)
+        try:
+            self.header, self.chips = _read_structure(self._bytes)
+        except UnusableFileError:
+            self.close()
+            raise
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            self.close()
+            raise UnusableFileError(f"{self.path}: cannot be read as an exposure: {error}") from error
+
+    @property
+    def exposure_time(self) -> float:
+        """Seconds of the whole exposure."""
+        return float(self.header.get("EXPTIME") or sum(chip.exposure_time for chip in self.chips[:1]))
+
+    def close(self) -> None:
+        """Release the scratch space of a gzipped file."""
+        self._bytes.close()
+
+    def __enter__(self) -> "ExposureImage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read_structure(source: _Bytes) -> tuple[fits.Header, tuple[ChipPixels, ...]]:
+    with source.open_fits() as hdus:
+        primary = hdus[0].header.copy()
+        planes: dict[tuple[str, int], _Plane] = {}
+        headers: dict[int, fits.Header] = {}
+        for hdu in hdus[1:]:
+            key = (hdu.name, int(hdu.ver))
+            if hdu.name in ("SCI", "ERR", "DQ") and key not in planes:
+                planes[key] = _plane(source, hdu, f"{hdu.name},{hdu.ver}")
+                if hdu.name == "SCI":
+                    headers[key[1]] = hdu.header.copy()
+        if not headers:
+            raise UnusableFileError(f"{source.path}: no SCI image")
+        return primary, tuple(_chip(primary, headers[ver], planes, ver) for ver in sorted(headers))
+
+
+def _chip(
+    primary: fits.Header, header: fits.Header, planes: Mapping[tuple[str, int], _Plane], extver: int
+) -> ChipPixels:
+    science = planes["SCI", extver]
+    detector = header.get("DETECTOR")
+    chip = int(header.get("CCDCHIP") or (detector if isinstance(detector, int) else 1))
+    exposure_time = float(header.get("EXPTIME") or primary.get("EXPTIME") or 0.0)
+    for name in ("ERR", "DQ"):
+        if (name, extver) in planes and planes[name, extver].shape != science.shape:
+            raise UnusableFileError(f"{science.source.path}[{name},{extver}]: shape differs from SCI")
+    return ChipPixels(
+        extver,
+        chip,
+        science.shape,
+        header,
+        exposure_time,
+        electrons_per_unit(primary, header, exposure_time),
+        _read_noise(primary),
+        science,
+        planes.get(("ERR", extver)),
+        planes.get(("DQ", extver)),
+    )
+
+
+def electrons_per_unit(primary: fits.Header, header: fits.Header, exposure_time: float) -> float:
+    """Return what a SCI value is multiplied by to give electrons, from BUNIT, EXPTIME and the gain.
+
+    Raises
+    ------
+    UnusableFileError
+        BUNIT is none of electrons and counts, with or without ``/S``.
+    """
+    unit = str(header.get("BUNIT", "ELECTRONS")).upper().replace(" ", "")
+    per_second = unit.endswith("/S") or unit.endswith("/SEC")
+    kind = unit.split("/")[0].rstrip("S")
+    factor = exposure_time if per_second else 1.0
+    if kind == "ELECTRON":
+        return factor
+    if kind == "COUNT":
+        return factor * _gain(primary, header)
+    raise UnusableFileError(f"BUNIT {header.get('BUNIT')!r} is neither electrons nor counts")
+
+
+def _gain(primary: fits.Header, header: fits.Header) -> float:
+    if primary.get("INSTRUME") == "WFPC2":
+        nominal = round(float(primary.get("ATODGAIN", 7.0)))
+        return WFPC2_GAIN[int(header.get("DETECTOR", 1))][nominal]
+    # STIS and the MAMAs: electrons per count; photon counters have no gain keyword
+    return float(primary.get("ATODGAIN") or header.get("ATODGAIN") or 1.0)
+
+
+def _read_noise(primary: fits.Header) -> float:
+    values = [float(primary.get(f"READNSE{amp}") or 0.0) for amp in "ABCD"]
+    used = str(primary.get("CCDAMP", "ABCD"))
+    chosen = [value for amp, value in zip("ABCD", values, strict=True) if value > 0 and amp in used]
+    if chosen:
+        return sum(chosen) / len(chosen)
+    return max(float(primary.get("READNSE") or 0.0), 0.0)

@@ -1,0 +1,167 @@
+"""The outline of a product on the sky: closed, simple, counter-clockwise polygons (DALI).
+
+The chips are drawn, with their distortion, on a coarse copy of the output grid (at most 1024 bins a
+side); gaps between chips are closed, the borders of what is covered are traced and simplified. The
+outline is therefore good to about three bins, and never crosses itself.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
+from hapctl.processing.imaging.grid import OutputGrid, chip_edges, map_to_grid
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+_BINS = 1024
+_CLOSED_GAP_ARCSEC = 4.0
+"""Gaps up to this are closed; the widest between chips of one detector are 2.5 (WFC) and 1.4 (UVIS)."""
+_TOLERANCE_BINS = 2.0
+
+Polygon = NDArray[np.float64]
+"""Vertices (x, y), shape (n, 2), not closed."""
+
+
+def outline_polygons(
+    chips: Sequence[ChipWcs], grid: OutputGrid, *, origin: LookupOrigin = "hst"
+) -> list[Polygon]:
+    """Return what the chips cover on the grid.
+
+    Returns
+    -------
+    list of ndarray, shape (n, 2), float64
+        RA and Dec (degrees) of the vertices, counter-clockwise as seen from inside the sphere (east
+        to the left of north), not closed; the largest region first. Empty where the chips miss the
+        grid.
+    """
+    factor = max(1, math.ceil(max(grid.shape) / _BINS))
+    covered = _covered_bins(chips, grid, factor, origin)
+    labels, count = ndimage.label(covered)
+    sizes = ndimage.sum_labels(covered, labels, index=range(1, count + 1))
+    regions = []
+    for label in 1 + np.argsort(-np.asarray(sizes), kind="stable"):
+        vertices = simplified(traced(labels == label)) * factor - 0.5
+        regions.append(np.column_stack(grid.pixel_to_sky(vertices[:, 0], vertices[:, 1])))
+    return regions
+
+
+def s_region(polygons: Sequence[Polygon]) -> str:
+    """Write polygons as an S_REGION: closed rings, micro-arcsecond digits.
+
+    Examples
+    --------
+    >>> s_region([np.array([[10.0, 1.0], [9.0, 0.0], [10.0, 0.0]])])
+    'POLYGON ICRS 10.0000000000 1.0000000000 9.0000000000 0.0000000000 10.0000000000 0.0000000000 \
+10.0000000000 1.0000000000'
+    """
+    rings = []
+    for polygon in polygons:
+        closed = np.vstack([polygon, polygon[:1]])
+        rings.append("POLYGON ICRS " + " ".join(f"{ra:.10f} {dec:.10f}" for ra, dec in closed))
+    return " ".join(rings)
+
+
+def _covered_bins(
+    chips: Sequence[ChipWcs], grid: OutputGrid, factor: int, origin: LookupOrigin
+) -> NDArray[np.bool_]:
+    height, width = (-(-size // factor) for size in grid.shape)
+    canvas = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    for chip in chips:
+        border = (np.column_stack(map_to_grid(chip, grid, *chip_edges(chip), origin)) + 0.5) / factor - 0.5
+        draw.polygon([(float(x), float(y)) for x, y in border], fill=1, outline=1)
+    covered = np.asarray(canvas, dtype=np.bool_)
+    gap = math.ceil(0.5 * _CLOSED_GAP_ARCSEC / (grid.scale_arcsec * factor))
+    margin = np.pad(covered, gap + 1)
+    closed = ndimage.binary_closing(margin, iterations=gap)[gap + 1 : -gap - 1, gap + 1 : -gap - 1]
+    return without_pinches(ndimage.binary_fill_holes(closed | covered))
+
+
+def without_pinches(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill the bins at which two regions touch by a corner alone, so that every border is simple."""
+    filled = mask.copy()
+    while True:
+        a, b, c, d = filled[:-1, :-1], filled[:-1, 1:], filled[1:, :-1], filled[1:, 1:]
+        falling, rising = a & d & ~b & ~c, b & c & ~a & ~d
+        if not (falling.any() or rising.any()):
+            return filled
+        filled[:-1, 1:] |= falling
+        filled[:-1, :-1] |= rising
+
+
+def traced(region: NDArray[np.bool_]) -> Polygon:
+    """Follow the border of one connected region without holes or pinches, counter-clockwise.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), float64
+        Corners (x, y) in bins; bin (0, 0) spans 0 to 1.
+    """
+    padded = np.pad(region, 1)
+    inside = padded[1:-1, 1:-1]
+    steps: dict[tuple[int, int], tuple[int, int]] = {}
+    sides = (
+        (padded[:-2, 1:-1], (0, 0), (1, 0)),  # below is empty: walk east along the lower edge
+        (padded[1:-1, 2:], (1, 0), (1, 1)),
+        (padded[2:, 1:-1], (1, 1), (0, 1)),
+        (padded[1:-1, :-2], (0, 1), (0, 0)),
+    )
+    for neighbour, start, end in sides:
+        for y, x in np.argwhere(inside & ~neighbour):
+            steps[(x + start[0], y + start[1])] = (x + end[0], y + end[1])
+    first = min(steps)
+    path, at = [first], steps[first]
+    while at != first:
+        path.append(at)
+        at = steps[at]
+    return np.array(path, dtype=np.float64)
+
+
+def simplified(polygon: Polygon, tolerance: float = _TOLERANCE_BINS) -> Polygon:
+    """Drop vertices within ``tolerance`` of the line (Douglas and Peucker 1973), if it stays simple."""
+    far = int(np.argmax(np.sum((polygon - polygon[0]) ** 2, axis=1)))
+    closed = np.vstack([polygon, polygon[:1]])
+    kept = [*_kept(closed[: far + 1], tolerance)[:-1], *(far + i for i in _kept(closed[far:], tolerance))]
+    shorter = closed[kept[:-1]]
+    return shorter if len(shorter) >= 3 and is_simple(shorter) else polygon
+
+
+def _kept(line: Polygon, tolerance: float) -> list[int]:
+    keep = {0, len(line) - 1}
+    spans = [(0, len(line) - 1)]
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2:
+            continue
+        chord = line[last] - line[first]
+        offset = line[first + 1 : last] - line[first]
+        distance = np.abs(offset[:, 0] * chord[1] - offset[:, 1] * chord[0]) / np.hypot(*chord)
+        worst = int(np.argmax(distance))
+        if distance[worst] > tolerance:
+            split = first + 1 + worst
+            keep.add(split)
+            spans += [(first, split), (split, last)]
+    return sorted(keep)
+
+
+def is_simple(polygon: Polygon) -> bool:
+    """Return whether no two sides of the polygon cross or touch, but neighbours at their corner."""
+    count = len(polygon)
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    i, j = np.triu_indices(count, k=2)
+    apart = ~((i == 0) & (j == count - 1))  # the last side is a neighbour of the first
+    i, j = i[apart], j[apart]
+    straddles = _side(a[i], b[i], a[j]) * _side(a[i], b[i], b[j]) <= 0
+    straddled = _side(a[j], b[j], a[i]) * _side(a[j], b[j], b[i]) <= 0
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    boxes = np.all((low[i] <= high[j]) & (low[j] <= high[i]), axis=1)
+    return not bool(np.any(straddles & straddled & boxes))
+
+
+def _side(start: Polygon, end: Polygon, point: Polygon) -> NDArray[np.float64]:
+    return np.sign(
+        (end[:, 0] - start[:, 0]) * (point[:, 1] - start[:, 1])
+        - (end[:, 1] - start[:, 1]) * (point[:, 0] - start[:, 0])
+    )

@@ -1,0 +1,155 @@
+"""From a product written aside to the product in force, safely (the pending protocol).
+
+1. The files are written beside their final places, under hidden names, and synced.
+2. One transaction records the product and, as pending, what is to be moved where, with checksums.
+3. The files are renamed; what stood there before is kept as a hidden link.
+4. One transaction puts the product in force and ends its pending.
+5. What stood there before is removed.
+
+A run killed at any point leaves the old product or the new one; the next command finishes what can be
+finished (all new files are there) and undoes the rest (`settle_pending`).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hapctl.archive.database import Catalog
+from hapctl.archive.locks import advisory_lock
+from hapctl.archive.products import (
+    NewProduct,
+    PendingProduct,
+    drop_pending,
+    insert_pending_product,
+    pending_products,
+    put_product_in_force,
+)
+from hapctl.archive.runs import Run
+from hapctl.processing.imaging.product_file import file_sha256
+
+Move = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of the pending products of runs that are gone."""
+
+    finished: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def aside(path: Path) -> Path:
+    """Return where a file is written before it goes to its final place; in the same folder."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def _backup(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
+
+
+def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
+    """Put a product whose files lie aside in force; return its ``product_id``."""
+    moves = [
+        {
+            "from": str(aside(Path(file.path))),
+            "to": file.path,
+            "backup": str(_backup(Path(file.path))),
+            "sha256": file.sha256,
+        }
+        for file in product.files
+    ]
+    for move in moves:  # of a run killed after it had put its product in force
+        Path(move["backup"]).unlink(missing_ok=True)
+    with catalog.begin() as connection:
+        product_id = insert_pending_product(connection, run.id, product, moves)
+    _move(moves)
+    _put_in_force(catalog, run, product_id, moves)
+    return product_id
+
+
+def settle_pending(catalog: Catalog, run: Run) -> Settled:
+    """Finish or undo what killed runs left pending.
+
+    Products in folders that are not there now (an unmounted disk) stay pending.
+    """
+    with catalog.begin() as connection:
+        found = pending_products(connection)
+    if not found:
+        return Settled()
+    outcomes: dict[str, list[str]] = {"finished": [], "undone": [], "left": []}
+    with advisory_lock(run, "pending", "products"):
+        with catalog.begin() as connection:
+            found = pending_products(connection)
+        for pending in found:
+            outcomes[_settle(catalog, run, pending)].append(pending.name)
+    return Settled(**{name: tuple(names) for name, names in outcomes.items()})
+
+
+def _settle(catalog: Catalog, run: Run, pending: PendingProduct) -> str:
+    if not all(Path(move["to"]).parent.is_dir() for move in pending.moves):
+        return "left"
+    if all(
+        _is_there(Path(move["from"]), move) or _is_there(Path(move["to"]), move) for move in pending.moves
+    ):
+        _move(pending.moves)
+        _put_in_force(catalog, run, pending.product_id, pending.moves)
+        return "finished"
+    for move in pending.moves:
+        _undo(move)
+    _sync_folders(pending.moves)
+    with catalog.begin() as connection:
+        drop_pending(connection, pending.product_id)
+    return "undone"
+
+
+def _undo(move: Move) -> None:
+    if Path(move["backup"]).exists():
+        os.replace(move["backup"], move["to"])
+    elif _is_there(Path(move["to"]), move):
+        Path(move["to"]).unlink()
+    Path(move["from"]).unlink(missing_ok=True)
+
+
+def _is_there(path: Path, move: Move) -> bool:
+    return path.is_file() and file_sha256(path) == move["sha256"]
+
+
+def _move(moves: Sequence[Move]) -> None:
+    for move in moves:
+        if not Path(move["from"]).exists():
+            continue  # moved before the run was killed
+        if Path(move["to"]).exists() and not Path(move["backup"]).exists():
+            _keep(Path(move["to"]), Path(move["backup"]))
+        os.replace(move["from"], move["to"])
+    _sync_folders(moves)
+
+
+def _keep(path: Path, backup: Path) -> None:
+    try:
+        os.link(path, backup)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, backup)
+
+
+def _put_in_force(catalog: Catalog, run: Run, product_id: int, moves: Sequence[Move]) -> None:
+    with catalog.begin() as connection:
+        put_product_in_force(connection, run.id, product_id)
+    for move in moves:
+        Path(move["backup"]).unlink(missing_ok=True)
+
+
+def _sync_folders(moves: Sequence[Move]) -> None:
+    for folder in sorted({os.path.dirname(move["to"]) for move in moves}):
+        sync_folder(Path(folder))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
