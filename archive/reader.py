@@ -1,15 +1,15 @@
 """Questions to the catalog, asked as a reader.
 
-A question is one statement in a session of its own that logs in as the role ``hapctl_reader``: what a stronger
-role could undo (SET ROLE) is not relied on. The transaction is read-only; the time limit is kept by the server
-and by this side, which cancels the statement and, should that not help, closes the connection.
+A question is one statement in a session of its own that logs in as the role ``hapctl_reader``: what a
+stronger role could undo (SET ROLE) is not relied on. The transaction is read-only; the time limit is kept by
+the server and by this side, which cancels the statement and, should that not help, closes the connection.
 """
 
 import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,11 @@ class _TextLoader(Loader):
 
 
 class _TimeLoader(Loader):
-    """ISO 8601 with a T; ``infinity`` stays a word."""
+    """ISO 8601 with a T and a whole offset (the session speaks UTC); ``infinity`` stays a word."""
 
     def load(self, data: Buffer) -> str:
-        return bytes(data).decode().replace(" ", "T")
+        text = bytes(data).decode().replace(" ", "T")
+        return f"{text}:00" if text.endswith("+00") else text
 
 
 class _NumericLoader(Loader):
@@ -136,10 +137,8 @@ class _TimeLimit:
 
     def _reach(self) -> None:
         self.reached = True
-        try:
+        with suppress(psycopg.Error):
             self._connection.cancel_safe(timeout=_GRACE_SECONDS)
-        except psycopg.Error:
-            pass
         if not self._ended.wait(_GRACE_SECONDS):
             with socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
                 wire.shutdown(socket.SHUT_RDWR)

@@ -1,13 +1,13 @@
 """What can be said about the database without changing anything: for ``db status`` and ``doctor``."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hapctl.archive.database import Catalog, open_catalog
+from hapctl.archive.database import open_catalog
 from hapctl.archive.errors import ArchiveError
-from hapctl.archive.schema import check_schema_version, database_version, software_version
+from hapctl.archive.facts import catalog_facts
 from hapctl.archive.server import embedded_server
 from hapctl.cli.opening import is_embedded
-from sqlalchemy import text
 
 if TYPE_CHECKING:
     from hapctl.cli.settings import Settings
@@ -26,14 +26,14 @@ def database_report(settings: "Settings") -> dict[str, Any]:
     url = settings.database
     if is_embedded(settings):
         server = embedded_server(settings.home)
+        running = server.is_running()
         url = server.url()
         report |= {"data": str(server.data), "log": str(server.log), "data_version": server.version}
-        report |= {"running": server.is_running(), "pid": server.pid() if server.is_running() else None}
-    if report["running"]:
-        report |= _of_server(url)
-    else:
-        report |= {"problem": "the embedded server does not run", "remedy": "run 'hapctl db start'"}
-    return report
+        report |= {"running": running, "pid": server.pid() if running else None}
+        if not running:
+            remedy = "run 'hapctl init'" if server.version is None else "run 'hapctl db start'"
+            return {**report, "problem": "the embedded server does not run", "remedy": remedy}
+    return {**report, **_of_server(url)}
 
 
 def _of_server(url: str) -> dict[str, Any]:
@@ -42,23 +42,7 @@ def _of_server(url: str) -> dict[str, Any]:
     except ArchiveError as error:
         return {"running": False, "problem": error.message, "remedy": error.remedy}
     try:
-        return _of_catalog(catalog)
+        facts = catalog_facts(catalog)
+        return {"database": catalog.name, **asdict(facts), "usable": not facts.problem}
     finally:
         catalog.close()
-
-
-def _of_catalog(catalog: Catalog) -> dict[str, Any]:
-    with catalog.connect() as connection:
-        facts: dict[str, Any] = {
-            "database": catalog.name,
-            "server_version": connection.scalar(text("SHOW server_version")),
-            "size_bytes": connection.scalar(text("SELECT pg_database_size(current_database())")),
-            "superuser": connection.scalar(text("SHOW is_superuser")) == "on",
-            "schema": database_version(connection).revision,
-            "schema_wanted": software_version().revision,
-        }
-        try:
-            check_schema_version(connection)
-        except ArchiveError as error:
-            return {**facts, "problem": error.message, "remedy": error.remedy}
-    return {**facts, "usable": True}

@@ -45,26 +45,27 @@ def query(
 
 
 @click.command()
-@click.option("-c", "--command", "statement", metavar="SQL", help="The statement; standard input without it.")
+@click.option("-c", "--command", "statement", metavar="SQL", help="The statement (default: standard input).")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.001), metavar="SECONDS", help="Time limit (query_timeout)."
+    "--timeout", "query_timeout", type=click.FloatRange(0.001), metavar="SECONDS", help="Time limit."
 )
 @_CSV
 @json_option
 @click.pass_context
 def sql(
-    ctx: click.Context, statement: str | None, timeout: float | None, as_csv: bool, as_json: bool
+    ctx: click.Context, statement: str | None, query_timeout: float | None, as_csv: bool, as_json: bool
 ) -> None:
     """Ask the catalog in SQL, as a reader.
 
-    One statement of PostgreSQL, in a read-only session of the role hapctl_reader, with a time limit. The views
-    active_solution, alignment_summary, stale_product, product_lineage and wcs_history are good starting points.
+    One statement of PostgreSQL, in a read-only session of the role hapctl_reader, with a time limit. Good
+    starting points are the views active_solution, alignment_summary, stale_product, product_lineage and
+    wcs_history.
 
     \b
     hapctl sql -c "SELECT * FROM active_solution"
     """
     text = statement if statement is not None else _standard_input()
-    settings, catalog = open_from(ctx, query_timeout=timeout)
+    settings, catalog = open_from(ctx, query_timeout=query_timeout)
     _ask_and_print(settings, catalog.url, text, None, as_csv, as_json)
 
 

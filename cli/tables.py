@@ -1,6 +1,6 @@
 """Rows on stdout: a JSON list of objects, CSV, or a table for people.
 
-Nothing is printed before the last row has arrived, so that a question that fails half-way prints no half answer.
+Nothing is printed before the last row has arrived: a question that fails half-way prints no half answer.
 """
 
 import csv

@@ -1,0 +1,1 @@
+SELECT exposure_id FROM exposure WHERE rootname = :rootname FOR NO KEY UPDATE

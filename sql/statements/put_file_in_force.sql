@@ -1,0 +1,2 @@
+INSERT INTO exposure_file_current (exposure_id, suffix, file_id, run_id)
+VALUES (:exposure_id, :suffix, :file_id, :run_id)
