@@ -9,7 +9,7 @@ def add_pixels(
     weights: NDArray[np.float32],
     first_row: int,
     columns: tuple[int, int],
-    scales: tuple[float, float],
+    flux_scale: float,
     pixfrac: float,
     sums: NDArray[np.float64],
     context: NDArray[np.int32] | None,

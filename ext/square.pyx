@@ -56,7 +56,6 @@ cdef struct Pixels:
     Py_ssize_t first
     Py_ssize_t count
     double flux_scale
-    double weight_scale
     double pixfrac
 
 
@@ -233,7 +232,7 @@ cdef void map_corners(
 
 cdef void add_row(
     const Band *band, double *cells, const Corners *lower, const Corners *upper, Py_ssize_t count,
-    const float *values, const float *weights, double flux_scale, double weight_scale
+    const float *values, const float *weights, double flux_scale
 ) noexcept nogil:
     """Deposit the pixels of one row between its lower and upper corners."""
     cdef double x[4]
@@ -244,7 +243,7 @@ cdef void add_row(
             continue
         x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
         y[0], y[1], y[2], y[3] = lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
-        deposit(band, cells, x, y, values[k] * flux_scale, weights[k] * weight_scale)
+        deposit(band, cells, x, y, values[k] * flux_scale, weights[k])
 
 
 cdef void place(Corners *corners, double *memory, Py_ssize_t points, bint shared) noexcept nogil:
@@ -284,7 +283,7 @@ cdef void add_rows(
         add_row(
             band, cells, &lower, &upper, pixels.count,
             pixels.values + r * pixels.stride, pixels.weights + r * pixels.stride,
-            pixels.flux_scale, pixels.weight_scale,
+            pixels.flux_scale,
         )
         if shared:
             turned = lower
@@ -299,7 +298,7 @@ def add_pixels(
     const float[:, ::1] weights,
     Py_ssize_t first_row,
     tuple columns,
-    tuple scales,
+    double flux_scale,
     double pixfrac,
     double[:, :, ::1] sums,
     context,
@@ -319,8 +318,8 @@ def add_pixels(
         Detector row of ``values[0]``, 0-based.
     columns : tuple of two int
         First detector column to use, and the one after the last.
-    scales : tuple of two float
-        What values and weights are multiplied by.
+    flux_scale : float
+        What values are multiplied by.
     pixfrac : float
         Side of the shrunken pixel, 0 < pixfrac <= 1.
     sums : ndarray, shape (band rows, output nx, 2), float64
@@ -367,7 +366,7 @@ def add_pixels(
     pixels.first_row = first_row
     pixels.first = first
     pixels.count = stop - first
-    pixels.flux_scale, pixels.weight_scale = scales
+    pixels.flux_scale = flux_scale
     pixels.pixfrac = pixfrac
     memory = <double *>malloc((8 * (pixels.count + 1) + GRID_CELLS) * sizeof(double))
     if memory == NULL:

@@ -54,16 +54,15 @@ class DrizzleInput:
         ``read_rows(y0, y1)`` gives values and weights of detector rows y0 to y1 (the last excluded), each
         (y1 - y0, nx) float32. It is called from several threads at once, and again for every band.
     exposure_time : float
-        What the weights are multiplied by: seconds where ``read_rows`` gives a mask of 0 and 1 (EXP
-        weights), 1 where it gives finished weights.
-    context_index : int or None
+        Seconds, for the lists of a product; weights are taken as ``read_rows`` gives them.
+    context_bit : int or None
         Running number of the chip in the context image, from 0; its place in the list by default.
     """
 
     chip: ChipWcs
     read_rows: ReadRows
     exposure_time: float = 1.0
-    context_index: int | None = None
+    context_bit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ class Drizzle:
                 np.ascontiguousarray(weights, dtype=np.float32),
                 first,
                 (left, right),
-                (prepared.flux_scale, source.exposure_time),
+                prepared.flux_scale,
                 self.pixfrac,
                 sums,
                 plane,
@@ -265,14 +264,14 @@ def check_options(pixfrac: float, threads: int, band_rows: int | None) -> None:
         raise UsageProblemError(f"bands of {band_rows} rows", "give bands of at least one row")
 
 
-def context_index(source: DrizzleInput, place: int) -> int:
+def running_number(source: DrizzleInput, place: int) -> int:
     """Running chip number of an input."""
-    return place if source.context_index is None else source.context_index
+    return place if source.context_bit is None else source.context_bit
 
 
 def context_planes(inputs: Sequence[DrizzleInput]) -> int:
     """Planes that the context image of these inputs needs (one for none)."""
-    return 1 + max((context_index(source, place) // 32 for place, source in enumerate(inputs)), default=0)
+    return 1 + max((running_number(source, place) // 32 for place, source in enumerate(inputs)), default=0)
 
 
 def prepare(source: DrizzleInput, place: int, grid: OutputGrid, origin: LookupOrigin) -> PreparedInput:
@@ -286,16 +285,16 @@ def prepare(source: DrizzleInput, place: int, grid: OutputGrid, origin: LookupOr
         )
     kernel = distortion(source.chip, origin)
     matrix = homography(source.chip, grid.plane)
-    index = context_index(source, place)
+    number = running_number(source, place)
     return PreparedInput(
         source,
         kernel,
         matrix,
         reach_of(source.chip, kernel, matrix),
         ratio**2,
-        index // 32,
+        number // 32,
         # Bit 31 of an int32 is its sign.
-        (1 << index % 32) - (1 << 32 if index % 32 == 31 else 0),
+        (1 << number % 32) - (1 << 32 if number % 32 == 31 else 0),
     )
 
 

@@ -172,7 +172,7 @@ def north_up_grid(
     UsageProblemError
         Without chips, or with a scale that is no positive number.
     UnusableFileError
-        If no scale is given and the first chip has no IDCSCALE, or if chips lie too far apart.
+        If no scale is given and the first chip has SIP but no IDCSCALE, or if chips lie too far apart.
     """
     ra, dec = edges_on_sky(chips, origin)
     scale = native_scale(chips[0]) if scale_arcsec is None else scale_arcsec
@@ -194,7 +194,9 @@ def north_up_grid(
 
 
 def native_scale(chip: ChipWcs) -> float:
-    """IDCSCALE of a chip, arcsec per pixel; never taken from the CD matrix, which holds distortion."""
+    """IDCSCALE of a chip, arcsec per pixel; from the CD matrix only where no distortion is in the WCS."""
+    if chip.idcscale is None and chip.sip_a is None and chip.sip_b is None:
+        return 3600.0 * math.sqrt(abs(float(np.linalg.det(chip.cd_matrix))))
     if chip.idcscale is None or not chip.idcscale > 0.0:
         raise UnusableFileError(
             f"SCI,{chip.extver} has no IDCSCALE, the pixel scale of its distortion model",
