@@ -110,21 +110,19 @@ def _smooth(correction: Array) -> Array:
 
 
 def _centred(samples: Array) -> Array:
-    """Shift the model so that its value is the same half a pixel on either side of its centre."""
+    """Shift the model to where it is most nearly the same when turned by 180 degrees.
+
+    The odd part of the model is taken for a small shift of its even part and fitted with the slopes
+    of that, which weighs the nodes as a fit of a star's position does.
+    """
     from scipy.ndimage import shift
 
-    half = OVERSAMPLING // 2
-    middle = slice(HALF - half, HALF + half + 1)
-    for _ in range(3):
-        left, right = samples[middle, HALF - half].sum(), samples[middle, HALF + half].sum()
-        below, above = samples[HALF - half, middle].sum(), samples[HALF + half, middle].sum()
-        slope_x = np.gradient(samples, axis=1)
-        slope_y = np.gradient(samples, axis=0)
-        steep_x = slope_x[middle, HALF - half].sum() - slope_x[middle, HALF + half].sum()
-        steep_y = slope_y[HALF - half, middle].sum() - slope_y[HALF + half, middle].sum()
-        move = ((below - above) / steep_y, (left - right) / steep_x)
-        samples = shift(samples, np.clip(move, -2.0, 2.0), order=3, mode="nearest")
-    return samples
+    turned = samples[::-1, ::-1]
+    slope_y, slope_x = np.gradient(0.5 * (samples + turned))
+    slopes = np.stack([slope_y.ravel(), slope_x.ravel()])
+    move = np.linalg.solve(slopes @ slopes.T, slopes @ (0.5 * (samples - turned)).ravel())
+    centred: Array = shift(samples, np.clip(move, -2.0, 2.0), order=3, mode="nearest")
+    return centred
 
 
 def _model_error(excess: Array, model: Array, noise: Array) -> float:
