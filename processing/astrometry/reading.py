@@ -311,15 +311,16 @@ def _cd(header: Header, key: str) -> tuple[float, float, float, float]:
 
 
 def _sip(header: Header) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return the SIP coefficients; none below second order (as astropy reads them)."""
+    """Return the SIP coefficients, both in arrays of the higher order; none below second order."""
     orders = int(number(header, "A_ORDER", 0)), int(number(header, "B_ORDER", 0))
     if min(orders) < 2:
         return None, None
-    return _polynomial(header, "A", orders[0]), _polynomial(header, "B", orders[1])
+    size = max(orders) + 1
+    return _polynomial(header, "A", orders[0], size), _polynomial(header, "B", orders[1], size)
 
 
-def _polynomial(header: Header, axis: str, order: int) -> NDArray[np.float64]:
-    coefficients = np.zeros((order + 1, order + 1))
+def _polynomial(header: Header, axis: str, order: int, size: int) -> NDArray[np.float64]:
+    coefficients = np.zeros((size, size))
     for p in range(order + 1):
         for q in range(order + 1 - p):
             if (keyword := f"{axis}_{p}_{q}") in header:

@@ -1,2 +1,5 @@
-UPDATE wcs_active SET during = tstzrange(lower(during), clock_timestamp()), closed_run_id = :run_id
+-- A range must not be empty, also if the clock stepped back.
+UPDATE wcs_active SET
+    during = tstzrange(lower(during), greatest(clock_timestamp(), lower(during) + interval '1 microsecond')),
+    closed_run_id = :run_id
 WHERE exposure_id = :exposure_id AND upper_inf(during)
