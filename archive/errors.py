@@ -54,3 +54,9 @@ class RefusedByCatalogError(ArchiveError):
     """A rule of the catalog forbids it, and the state is as it was before."""
 
     exit_code = 1
+
+
+class AnswerTooLargeError(ArchiveError):
+    """The answer of a service would have more rows than hapctl takes."""
+
+    exit_code = 5

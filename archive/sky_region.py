@@ -23,6 +23,7 @@ Ranges = list[tuple[int, int]]
 RANGE_ORDER = 29
 FINEST_ORDER = 22
 CELLS_ACROSS_RADIUS = 50
+CELLS_ACROSS_SEARCH = 5
 LARGEST_RADIUS_DEG = 10.0
 REGION_REMEDY = 'write it as "circle RA DEC RADIUS", all in degrees'
 TOLERANCE_DEG = 1e-9
@@ -39,6 +40,10 @@ class Circle:
 
     def __str__(self) -> str:
         return f"circle {self.ra!r} {self.dec!r} {self.radius!r}"
+
+    def widened(self, arcsec: float) -> "Circle":
+        """The circle with a larger radius, rounded to 1e-7 degrees."""
+        return Circle(self.ra, self.dec, round(self.radius + arcsec / 3600.0, 7))
 
     @property
     def adql(self) -> str:
@@ -105,6 +110,7 @@ class Region:
         hull = _hull(np.stack(_project(points[:, 0], points[:, 1], near.ra, near.dec), axis=1))
         return near.contains(ra, dec) & (_distance_to_hull(x, y, hull) <= self.margin)
 
+    @cached_property
     def cells(self) -> tuple[NDArray[np.int64], int]:
         """HEALPix cells (nested) whose centres lie in the region, and their order."""
         order = _order_for(self.circle.radius)
@@ -112,9 +118,20 @@ class Region:
         lon, lat = healpix_to_lonlat(cells, 2**order, order="nested")
         return cells[self.contains(lon.to_value(u.deg), lat.to_value(u.deg))], order
 
+    @property
+    def area(self) -> float:
+        """Area of the region in square degrees."""
+        cells, order = self.cells
+        return len(cells) * 41252.96 / (12 * 4**order)
+
+    def touched_ranges(self) -> Ranges:
+        """A few order-29 ranges that hold every position of the region, and some around it."""
+        order = _order_for(self.circle.radius, CELLS_ACROSS_SEARCH)
+        return ranges_of_cells(_cells_near(self.circle, order), order)
+
     def covered_fraction(self, ranges: Ranges) -> float:
         """Part of the region's area inside order-29 ranges (sorted and disjoint)."""
-        cells, order = self.cells()
+        cells, order = self.cells
         if not len(cells) or not ranges:
             return 0.0
         starts, stops = np.array(ranges, dtype=np.int64).T
@@ -225,9 +242,9 @@ def _region(corners: Floats, margin: float) -> Region:
     return Region(tuple((float(corners[i, 0]), float(corners[i, 1])) for i in kept), margin)
 
 
-def _order_for(radius: float) -> int:
-    """Order at which a radius spans about `CELLS_ACROSS_RADIUS` cells (a cell of order 0 is 58.6 degrees)."""
-    return min(FINEST_ORDER, max(4, math.ceil(math.log2(58.6 * CELLS_ACROSS_RADIUS / max(radius, 1e-9)))))
+def _order_for(radius: float, across: int = CELLS_ACROSS_RADIUS) -> int:
+    """Order at which a radius spans about so many cells (a cell of order 0 is 58.6 degrees wide)."""
+    return min(FINEST_ORDER, max(4, math.ceil(math.log2(58.6 * across / max(radius, 1e-9)))))
 
 
 def _cells_near(circle: Circle, order: int) -> NDArray[np.int64]:

@@ -99,6 +99,19 @@ def test_fraction_of_a_region_that_is_covered():
     assert 0.95 < region.covered_fraction(inner) < 1.0
 
 
+def test_searched_ranges_hold_every_position_of_the_region():
+    for centre in ((150.0, 2.0), (0.0, 89.99), (45.0, 0.0)):
+        region = Region((centre,), 0.05)
+        ranges = region.touched_ranges()
+        assert len(ranges) < 80
+        index = healpix_indices(*positions_near(*centre, 0.05))
+        starts, stops = np.array(ranges).T
+        at = np.searchsorted(starts, index, side="right") - 1
+        found = (at >= 0) & (index < stops[np.maximum(at, 0)])
+        assert found[region.contains(*positions_near(*centre, 0.05))].all()
+        assert region.area == pytest.approx(np.pi * 0.05**2, rel=0.01)
+
+
 def test_regions_lie_in_circles():
     region = Region(((10.0, 0.0), (10.2, 0.0)), 0.01)
     assert region.lies_in(parse_region("circle 10.1 0 0.1101").circle)
@@ -107,13 +120,17 @@ def test_regions_lie_in_circles():
 
 
 def test_exposures_of_one_place_share_a_region_and_parallels_do_not():
-    square = np.array([[0, 0], [0.05, 0], [0.05, 0.05], [0, 0.05]]) + [150.0, 2.0]
+    square = np.array([[150, 2], [150.05, 2], [150.05, 2.05], [150, 2.05]])
+
+    def north(step):
+        return square + np.array([0.0, step])
+
     dithered = [square, square + 0.003, square - 0.002]
     (region,) = regions_around(dithered, 5.0)
     assert all(region.contains(*corners.T).all() for corners in dithered)
-    apart = regions_around([*dithered, square + [0.0, 0.5]], 5.0)
+    apart = regions_around([*dithered, north(0.5)], 5.0)
     assert len(apart) == 2
-    row = [square + [0, step] for step in (0, 0.3, 0.1, 0.2)]
+    row = [north(step) for step in (0, 0.3, 0.1, 0.2)]
     assert len(regions_around(row, 5.0)) == 1
 
 
@@ -126,8 +143,8 @@ def test_a_region_across_ra_zero_and_at_the_pole():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "circle", "circle 1 2", "box 1 2 3", "circle a b c", "circle 1 2 3 4", "circle nan 0 1", "circle 400 0 1",
-     "circle 0 -91 1", "circle 0 0 -1", "circle 0 0 11"],
+    ["", "circle", "circle 1 2", "box 1 2 3", "circle a b c", "circle 1 2 3 4", "circle nan 0 1",
+     "circle 400 0 1", "circle 0 -91 1", "circle 0 0 -1", "circle 0 0 11"],
 )  # fmt: skip
 def test_other_texts_are_refused(text):
     with pytest.raises(CatalogUsageError):

@@ -1,0 +1,202 @@
+"""``hapctl gaia``: Gaia sources in the catalog."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from hapctl.cli.output import json_option, print_json, say
+from hapctl.cli.settings import GaiaSettings, open_from
+
+if TYPE_CHECKING:
+    from hapctl.archive.database import Catalog
+    from hapctl.archive.gaia import RegionAnswer
+    from hapctl.archive.gaia_rows import ReferenceQuery
+    from hapctl.archive.gaia_service import GaiaService
+    from hapctl.archive.sky_region import Region
+
+
+@click.group()
+def gaia() -> None:
+    """Fetch, load and list Gaia sources."""
+
+
+@gaia.command()
+@click.option(
+    "--visit", "visits", multiple=True, metavar="IPPPSS", help="The field of a visit; may be repeated."
+)
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar='"circle RA DEC RADIUS"',
+    help="In degrees; may be repeated.",
+)
+@click.option("--release", metavar="NAME", help="gaiadr3, gaiaedr3 or gaiadr2 [default: gaia.release].")
+@click.option("--refresh", is_flag=True, help="Ask again for what the catalog holds already.")
+@json_option
+@click.pass_context
+def fetch(
+    ctx: click.Context,
+    visits: tuple[str, ...],
+    regions: tuple[str, ...],
+    release: str | None,
+    refresh: bool,
+    as_json: bool,
+) -> None:
+    """Ask the TAP service for a field, and keep the answer.
+
+    A visit's field is the outline of its exposures with a margin for the pointing uncertainty of their
+    solutions. What the catalog covers already is not asked again. Afterwards --offline works there.
+    """
+    from hapctl.archive.gaia import EXTRA_ARCSEC, fetch_missing
+    from hapctl.archive.gaia_service import find_release
+    from hapctl.archive.runs import recorded_run
+    from hapctl.archive.sky_region import parse_region
+
+    if not visits and not regions:
+        raise click.UsageError("say what to fetch: --visit or --region")
+    asked = [parse_region(text) for text in regions]
+    settings, catalog = open_from(ctx)
+    known = find_release(release or settings.gaia.release)
+    fields = [field for visit in visits for field in _field_of(catalog, visit)]
+    parameters = {
+        "visits": list(visits),
+        "regions": [str(region) for region in (*asked, *fields)],
+        "release": known.name,
+        "url": settings.gaia.url,
+        "refresh": refresh,
+    }
+    service = service_of(settings.gaia)
+    with recorded_run(catalog, "gaia fetch", parameters) as run:
+        answers = fetch_missing(catalog, run.id, asked, known, service, extra_arcsec=0.0, refresh=refresh)
+        answers += fetch_missing(
+            catalog, run.id, fields, known, service, extra_arcsec=EXTRA_ARCSEC, refresh=refresh
+        )
+        run.summary["fetched"] = sum(answer.fetched for answer in answers)
+    _report(catalog, known.name, run.id, answers, as_json)
+
+
+@gaia.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--release", required=True, metavar="NAME", help="The release its rows come from, such as DR3.")
+@click.option(
+    "--covers", required=True, metavar='"circle RA DEC RADIUS"', help="Where it is complete, in degrees."
+)
+@json_option
+@click.pass_context
+def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: bool) -> None:
+    """Take the sources of a file: ECSV, FITS, VOTable, Parquet or CSV.
+
+    Columns have the names of the Gaia archive; units are honoured. Absent columns stay empty; the errors
+    that then stand for them are 0.5 mas for a position, and 1.3 times the error of the position for a
+    parallax (mas) or a proper motion (mas/yr).
+    """
+    from hapctl.archive.gaia import load_file
+    from hapctl.archive.gaia_service import find_release
+    from hapctl.archive.runs import recorded_run
+    from hapctl.archive.sky_region import parse_region
+
+    circle = parse_region(covers).circle
+    known = find_release(release)
+    _, catalog = open_from(ctx)
+    parameters = {"file": str(file.absolute()), "release": known.name, "covers": str(circle)}
+    with recorded_run(catalog, "gaia load", parameters) as run:
+        loaded = load_file(catalog, run.id, file, known.name, circle)
+        run.summary["rows"] = loaded.rows
+    state = "unchanged" if loaded.unchanged else "loaded"
+    if as_json:
+        print_json(
+            {
+                "file": str(file),
+                "status": state,
+                "release": loaded.release,
+                "reference_query_id": loaded.query_id,
+                "rows": loaded.rows,
+                "rows_outside": loaded.rows_outside,
+                "region": str(circle),
+                "run_id": run.id,
+            }
+        )
+        return
+    beyond = f", {loaded.rows_outside} of them outside what it covers" if loaded.rows_outside else ""
+    click.echo(f"{file}: {state}, {loaded.rows} sources of {loaded.release}{beyond}")
+
+
+@gaia.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """List what was asked of Gaia, and what the catalog holds of it."""
+    from hapctl.archive.gaia_rows import list_queries
+
+    settings, catalog = open_from(ctx)
+    with catalog.begin() as connection:
+        queries = list_queries(connection)
+    if as_json:
+        print_json(
+            {
+                "url": settings.gaia.url,
+                "release": settings.gaia.release,
+                "rows": sum(query.n_rows for query in queries),
+                "queries": [_document(query) for query in queries],
+            }
+        )
+        return
+    click.echo(f"service {settings.gaia.url}, release {settings.gaia.release}")
+    for query in queries:
+        when = f"{query.fetched:%Y-%m-%d %H:%M}"
+        click.echo(f"{query.query_id:6}  {when}  {query.release:8}  {query.n_rows:8} rows  {query.region}")
+    if not queries:
+        say("the catalog holds no Gaia sources: 'hapctl gaia fetch' or 'hapctl gaia load' brings some")
+
+
+def service_of(settings: GaiaSettings) -> "GaiaService":
+    """Return how Gaia is asked, by the configuration."""
+    from hapctl.archive.gaia_service import GaiaService
+
+    return GaiaService(settings.url, settings.timeout, settings.retries)
+
+
+def _field_of(catalog: "Catalog", visit: str) -> tuple["Region", ...]:
+    from hapctl.archive.gaia import visit_regions
+
+    with catalog.begin() as connection:
+        return visit_regions(connection, visit.lower())
+
+
+def _report(
+    catalog: "Catalog", release: str, run_id: int, answers: list["RegionAnswer"], as_json: bool
+) -> None:
+    from hapctl.archive.gaia_rows import list_queries
+
+    with catalog.begin() as connection:
+        queries = {query.query_id: query for query in list_queries(connection)}
+    documents = [
+        {
+            "region": str(answer.region),
+            "status": "fetched" if answer.fetched else "known",
+            "reference_query_ids": list(answer.query_ids),
+            "rows": sum(queries[number].n_rows for number in answer.query_ids),
+        }
+        for answer in answers
+    ]
+    if as_json:
+        print_json({"release": release, "run_id": run_id, "regions": documents})
+        return
+    for document in documents:
+        click.echo(f"{document['status']:8} {document['rows']:8} sources of {release}  {document['region']}")
+
+
+def _document(query: "ReferenceQuery") -> dict[str, Any]:
+    return {
+        "reference_query_id": query.query_id,
+        "release": query.release,
+        "source": query.source,
+        "service": query.service,
+        "region": query.region,
+        "question": query.question,
+        "rows": query.n_rows,
+        "answer_sha256": query.answer_sha256,
+        "fetched": query.fetched.isoformat(),
+        "run_id": query.run_id,
+    }
