@@ -179,16 +179,13 @@ def test_a_view_of_the_users_own_is_never_dropped(catalog: Catalog) -> None:
 
 
 def test_all_views_are_known_by_name(catalog: Catalog) -> None:
-    query = text(
-        "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind = 'v' AND relowner = current_user::regrole"
-    )
+    ours = "relkind = 'v' AND relowner = current_user::regrole"
+    query = text(f"SELECT oid::regclass::text FROM pg_class WHERE {ours}")
     with catalog.begin() as connection:
         assert set(connection.scalars(query)) == set(view_names())
 
 
 def test_without_the_right_to_make_roles_the_remedy_is_named(
-    servers: Callable[[str], EmbeddedServer],
-    tmp_path: Path,
     catalog: Catalog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
