@@ -57,7 +57,7 @@ def reach_of(chip: ChipWcs, kernel: ChipDistortion, matrix: NDArray[np.float64])
     ny, nx = chip.shape
     x, y = np.meshgrid(nodes(nx), nodes(ny))
     out_x, out_y = kernel.project(matrix, x, y)
-    margin = deviation(chip, kernel, matrix, x, y)
+    margin = deviation(chip, matrix, *kernel.distort(x, y))
     low_x, high_x = over_cells(out_x, margin)
     low_y, high_y = over_cells(out_y, margin)
     return Reach(low_x, high_x, low_y, high_y, chip.shape)
@@ -71,26 +71,34 @@ def nodes(size: int) -> NDArray[np.float64]:
 def over_cells(values: NDArray[np.float64], margin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Interval of each cell from its four corners, widened; everything where a corner is NaN."""
     corners = np.stack([values[:-1, :-1], values[:-1, 1:], values[1:, :-1], values[1:, 1:]])
-    known = np.isfinite(corners).all(axis=0) & math.isfinite(margin)
     low, high = corners.min(axis=0), corners.max(axis=0)
+    if margin == -math.inf:
+        return np.full(low.shape, np.inf), np.full(high.shape, -np.inf)
+    known = np.isfinite(corners).all(axis=0) & math.isfinite(margin)
     return np.where(known, low - margin, -np.inf), np.where(known, high + margin, np.inf)
 
 
 def deviation(
-    chip: ChipWcs,
-    kernel: ChipDistortion,
-    matrix: NDArray[np.float64],
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    chip: ChipWcs, matrix: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64]
 ) -> float:
-    """Bound (output pixels) on how far positions inside a cell leave the interval of its corners."""
+    """Bound (output pixels) on how far positions inside a cell leave the interval of its corners.
+
+    Infinite where there is none; minus infinity where the whole chip is behind the output's plane.
+    """
     detector, focal = largest(chip.d2im), largest(chip.npol)
     slope, curvature = polynomial_bounds(chip, detector)
     between = (slope * detector + focal) * 2.0 + curvature * CELL**2 / 8.0
-    u, v = kernel.distort(x, y)
-    least, steepest, bend = projection_bounds(matrix, u, v, between)
+    tilt = math.hypot(matrix[2, 0], matrix[2, 1])
+    denominator = matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2]
+    # Between the nodes the offsets leave their convex hull by ``between`` at most.
+    if float(denominator.max()) + tilt * between <= 0.0:
+        return -math.inf
+    least = float(denominator.min()) - tilt * between
     if not least > 0.0:
         return math.inf
+    far = max(float(np.hypot(u, v).max()) + between, 1.0)
+    steepest = steepest_projection(matrix, tilt, least, far)
+    bend = 2.0 * tilt * steepest / least
     return steepest * between + bend * (slope * CELL) ** 2 / 4.0 + ROUNDING
 
 
@@ -117,17 +125,9 @@ def polynomial_bounds(chip: ChipWcs, shift: float) -> tuple[float, float]:
     return 1.0 + math.hypot(*slopes), math.hypot(*curvatures)
 
 
-def projection_bounds(
-    matrix: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], between: float
-) -> tuple[float, float, float]:
-    """Least denominator, and bounds on first and second derivatives of the homography over the chip."""
-    tilt = math.hypot(matrix[2, 0], matrix[2, 1])
-    denominator = matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2]
-    # Between the nodes the offsets leave their convex hull by ``between`` at most.
-    least = float(denominator.min()) - tilt * between
-    if not least > 0.0:
-        return 0.0, math.inf, math.inf
-    far = max(float(np.hypot(u, v).max()) + between, 1.0)
-    numerator = max(math.hypot(*matrix[axis, :2]) * far + abs(matrix[axis, 2]) for axis in (0, 1))
-    steepest = max(math.hypot(*matrix[axis, :2]) for axis in (0, 1)) / least + numerator * tilt / least**2
-    return least, steepest, 2.0 * tilt * steepest / least
+def steepest_projection(matrix: NDArray[np.float64], tilt: float, least: float, far: float) -> float:
+    """Bound on the first derivatives of the homography, for offsets up to ``far``."""
+    rows = matrix[:2]
+    lengths = np.hypot(rows[:, 0], rows[:, 1])
+    numerators = lengths * far + np.abs(rows[:, 2])
+    return float((lengths / least + numerators * tilt / least**2).max())

@@ -2,7 +2,6 @@
 
 import gzip
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def test_uvis_headerlets_with_tables_for_both_axes_agree_with_astropy(origin: Lo
 
 
 @pytest.fixture(scope="module")
-def updated_wfc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def updated_wfc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ACS/WFC exposure with the complete modern solution that stwcs makes of real reference files."""
     reference = data_file("acs_wfc_reference/0461802ej_idc.fits").parent
     path = tmp_path_factory.mktemp("wfc") / "j94f05bgq_flt.fits"
@@ -114,7 +113,7 @@ def updated_wfc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         from stwcs import updatewcs
 
         updatewcs.updatewcs(str(path), use_db=False)
-    yield path
+    return path
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
