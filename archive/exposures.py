@@ -93,6 +93,8 @@ class KnownFile:
     suffix: str
     size_bytes: int
     mtime_ns: int
+    headerlets: int
+    solutions: int
 
 
 @dataclass(frozen=True)

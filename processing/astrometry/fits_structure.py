@@ -8,10 +8,11 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from hapctl.processing.errors import UnusableFileError
 
@@ -171,20 +172,33 @@ def read_fits(path: Path, keep: Callable[[Header], bool] = keep_tables) -> list[
     UnusableFileError
         Where the file is empty, not FITS, or ends before its data do.
     """
+    with _opened(path) as stream:
+        return _read_all(path.name, stream, keep)
+
+
+def primary_header(path: Path) -> Header:
+    """Read the primary header of a FITS file, plain or gzipped; errors as in :func:`read_fits`."""
+    with _opened(path) as stream:
+        block = _read_header_block(path.name, stream, first=True)
+    return parse_header(block or b"")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, decompressed where it is gzipped; damage met while reading is said in our words."""
     try:
         with path.open("rb") as file:
-            compressed = file.read(2) == _GZIP_MAGIC
-            file.seek(0, 2)
-            size = file.tell()
+            magic = file.read(2)
             file.seek(0)
-            if size == 0:
-                raise UnusableFileError(f"{path}: empty file", "fetch it again")
-            if not compressed:
-                return _read_all(path.name, file, keep)
+            if not magic:
+                raise UnusableFileError(f"{path.name}: empty file", "fetch it again")
+            if magic != _GZIP_MAGIC:
+                yield file
+                return
             with gzip.GzipFile(fileobj=file) as stream:
-                return _read_all(path.name, stream, keep)  # type: ignore[arg-type]
+                yield cast(BinaryIO, stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnusableFileError(f"{path}: truncated or damaged gzip file", "fetch it again") from error
+        raise UnusableFileError(f"{path.name}: truncated or damaged gzip file", "fetch it again") from error
 
 
 def read_fits_bytes(

@@ -136,9 +136,7 @@ def _solution_row(rootname: str, new: NewSolution) -> SolutionRow:
         rms_ra_mas=_figure(solution, "RMS_RA"),
         rms_dec_mas=_figure(solution, "RMS_DEC"),
         fit_geometry=_fit_geometry(solution),
-        keywords={
-            key: _plain(value) for key, value in solution.keywords.items() if key not in _COLUMN_KEYWORDS
-        },
+        keywords={key: _plain(value) for key, value in solution.keywords.items()},
         problem=solution.problem or (None if drawable else "it has no usable transformation"),
         footprint=healpix_ranges(rings),
         s_region=s_region(outline(rings)),
