@@ -35,12 +35,24 @@ def ensure_policy(
     key = lock_key("policy", kind)
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
     rule = {"kind": kind, "name": name, "content": canonical_json(content), "run_id": run_id}
+    in_force = policy_in_force(connection, kind, name, content)
+    if in_force is not None:
+        return in_force
     found = connection.scalar(text(read_sql("statements/find_policy.sql")), rule)
-    active = connection.execute(text(read_sql("statements/policy_in_force.sql")), rule).one_or_none()
-    if found is not None and active is not None and active.policy_id == found:
-        return int(found)
     if found is None:
         found = connection.execute(text(read_sql("statements/insert_policy.sql")), rule).scalar_one()
     connection.execute(text(read_sql("statements/close_policy.sql")), rule)
     connection.execute(text(read_sql("statements/put_policy_in_force.sql")), {**rule, "policy_id": found})
+    return int(found)
+
+
+def policy_in_force(
+    connection: Connection, kind: PolicyKind, name: str, content: Mapping[str, Any]
+) -> int | None:
+    """Return ``policy_id`` of a rule if it is in force with just this content, else None."""
+    rule = {"kind": kind, "name": name, "content": canonical_json(content)}
+    found = connection.scalar(text(read_sql("statements/find_policy.sql")), rule)
+    active = connection.execute(text(read_sql("statements/policy_in_force.sql")), rule).one_or_none()
+    if found is None or active is None or active.policy_id != found:
+        return None
     return int(found)

@@ -1,0 +1,360 @@
+"""From a planned product to the product in force: drizzle, write aside, preview, publish."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from hapctl.archive.database import Catalog
+from hapctl.archive.products import (
+    EligibleExposure,
+    MaskRow,
+    NewFile,
+    NewInput,
+    NewProduct,
+    ProductInForce,
+    product_in_force,
+    stale_reasons,
+)
+from hapctl.archive.runs import Run
+from hapctl.processing.errors import NoViableDataError
+from hapctl.processing.imaging.drizzle import drizzle_bands
+from hapctl.processing.imaging.mask_file import read_mask
+from hapctl.processing.imaging.outline import outline_polygons, s_region
+from hapctl.processing.imaging.prepared import PreparedChip
+from hapctl.processing.imaging.preview import binned_image, write_preview
+from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
+from hapctl.processing.imaging.product_header import (
+    PHOTOMETRY_KEYWORDS,
+    InputChip,
+    ProductDescription,
+)
+from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
+from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
+from hapctl.processing.pipeline.publish import aside, publish
+from numpy.typing import NDArray
+
+Status = Literal["made", "unchanged", "to make"]
+
+
+@dataclass(frozen=True)
+class ProductResult:
+    """What became of one product; ``why`` says why it was (or is to be) made."""
+
+    kind: str
+    name: str
+    path: Path
+    preview: Path
+    status: Status
+    why: tuple[str, ...]
+    exposures: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    detector: str
+    filter: str
+    shape: tuple[int, int]
+    product_id: int | None = None
+    pixels_sha256: str | None = None
+    bytes: int | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy."""
+
+    catalog: Catalog
+    run: Run
+    opened: OpenExposures
+    options: MosaicOptions
+    masks: Mapping[str, MaskRow]
+    policy_id: int
+    _binned: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
+
+    def binned(self, path: Path) -> NDArray[np.float32]:
+        """Return a product binned for its preview; read once."""
+        if path not in self._binned:
+            self._binned[path] = binned_image(path)
+        return self._binned[path]
+
+
+def software_name() -> str:
+    """Return what PROD_VER says: name and version."""
+    return f"hapctl {version('hapctl')}"
+
+
+def reasons_to_make(
+    catalog: Catalog,
+    planned: PlannedProduct,
+    options: MosaicOptions,
+    masks: Mapping[str, str] | None,
+    policy_id: int | None,
+) -> tuple[tuple[str, ...], ProductInForce | None]:
+    """Return why a product must be made (nothing: it is current), and the one in force.
+
+    Parameters
+    ----------
+    masks : mapping of str to str, or None
+        SHA-256 of the masks by rootname; None: some are still to be made.
+    policy_id : int or None
+        The policy of products in force; None where it is still to be recorded.
+    """
+    with catalog.begin() as connection:
+        current = product_in_force(connection, str(options.output), planned.name)
+        if current is None:
+            return ("there is none",), None
+        reasons = stale_reasons(connection, [current.product_id]).get(current.product_id, [])
+    if planned.masked and masks is None:
+        reasons.append("cosmic-ray masks are to be made")
+    elif planned.inputs_sha256(masks if planned.masked and masks else {}) != current.inputs_sha256:
+        reasons.append("other inputs")
+    if planned.parameters_sha256 != current.parameters_sha256:
+        reasons.append("other parameters")
+    if options.wcs_policy != current.wcs_policy:
+        reasons.append(f"was made under the policy {current.wcs_policy}")
+    if policy_id != current.policy_id:
+        reasons.append("the policy of products changed")
+    reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
+    return tuple(dict.fromkeys(reasons)), current
+
+
+def _file_problem(kind: str, file: Mapping[str, Any]) -> str:
+    path = Path(file["path"])
+    if not path.is_file():
+        return f"its {kind} file is missing"
+    return "" if path.stat().st_size == file["size"] else f"its {kind} file is damaged"
+
+
+def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path] = ()) -> ProductResult:
+    """Make a product unless the one in force is what would be made.
+
+    Parameters
+    ----------
+    shop : Workshop
+    planned : PlannedProduct
+    colours : sequence of path
+        Filter products, from short to long wavelength, for a preview in colour (a total).
+    """
+    masks = {name: shop.masks[name].sha256 for name in _masked(shop, planned)}
+    why, current = reasons_to_make(shop.catalog, planned, shop.options, masks, shop.policy_id)
+    if current is not None and not why:
+        return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
+    written, row = _written(shop, planned, masks, colours)
+    product_id = publish(shop.catalog, shop.run, row)
+    return result_of(planned, shop.options, "made", why, product_id, written.pixels_sha256)
+
+
+def result_of(
+    planned: PlannedProduct,
+    options: MosaicOptions,
+    status: Status,
+    why: tuple[str, ...],
+    product_id: int | None = None,
+    pixels_sha256: str | None = None,
+    **sizes: int,
+) -> ProductResult:
+    """Describe what became of a planned product."""
+    path = options.output / planned.name
+    return ProductResult(
+        planned.kind,
+        planned.name,
+        path,
+        path.with_suffix(".png"),
+        status,
+        why,
+        tuple(exposure.rootname for exposure in planned.exposures),
+        tuple((exclusion.code, exclusion.reason) for exclusion in planned.exclusions),
+        planned.detector,
+        planned.filter,
+        planned.grid.shape,
+        product_id,
+        pixels_sha256,
+        **sizes,
+    )
+
+
+def _masked(shop: Workshop, planned: PlannedProduct) -> list[str]:
+    if not planned.masked:
+        return []
+    return [one.rootname for one in planned.exposures if one.rootname in shop.masks]
+
+
+def _written(
+    shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str], colours: Sequence[Path]
+) -> tuple[WrittenProduct, NewProduct]:
+    final = shop.options.output / planned.name
+    final.parent.mkdir(parents=True, exist_ok=True)
+    chips, rows = _chips(shop, planned, masks)
+    description = _description(shop, planned, rows, masks)
+    written = _drizzled(shop, planned, chips, description, aside(final))
+    picture = final.with_suffix(".png")
+    images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
+    write_preview(aside(picture), images)
+    files = [_file("fits", final), _file("preview", picture)]
+    return written, _row(shop, planned, description, written, masks, files)
+
+
+def _chips(
+    shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]
+) -> tuple[list[PreparedChip], tuple[InputChip, ...]]:
+    chips: list[PreparedChip] = []
+    rows: list[InputChip] = []
+    for exposure in planned.exposures:
+        mask = shop.masks[exposure.rootname] if exposure.rootname in masks else None
+        packed = read_mask(shop.options.home / mask.path) if mask else None
+        added = shop.opened.prepared(exposure, planned.sky, packed, len(chips))
+        rows += [_input_chip(shop, exposure, chip, mask) for chip in added]
+        chips += added
+    if not any(chip.exposure_time > 0 for chip in chips):
+        raise NoViableDataError(f"{planned.name}: no input has any exposure time")
+    return chips, tuple(rows)
+
+
+def _input_chip(
+    shop: Workshop, exposure: EligibleExposure, chip: PreparedChip, mask: MaskRow | None
+) -> InputChip:
+    image = shop.opened.image(exposure)
+    photometry = {
+        keyword: chip.pixels.header.get(keyword, image.header.get(keyword)) for keyword in PHOTOMETRY_KEYWORDS
+    }
+    return InputChip(
+        rootname=exposure.rootname,
+        product_name=_exposure_name(exposure).removesuffix(".fits"),
+        file_name=image.path.name,
+        file_sha256=exposure.file_sha256,
+        extver=chip.pixels.extver,
+        chip=chip.pixels.chip,
+        context_bit=chip.context_bit,
+        filter=exposure.filter.upper(),
+        exposure_time=chip.exposure_time,
+        mjd_start=exposure.mjd_start,
+        mjd_end=exposure.mjd_end,
+        sky=chip.sky,
+        wcsname=exposure.wcsname,
+        transformation_sha256=exposure.transformation_sha256,
+        frame=exposure.frame,
+        solution_run=exposure.solution_run,
+        mask_sha256=mask.sha256 if mask else "",
+        mask_run=mask.run_id if mask else 0,
+        keywords=shop.opened.solution(exposure).keywords,
+        photometry={key: value for key, value in photometry.items() if value is not None},
+    )
+
+
+def _exposure_name(exposure: EligibleExposure) -> str:
+    return exposure_product_name(
+        exposure.proposal_id or 0,
+        exposure.rootname,
+        exposure.instrument,
+        exposure.detector,
+        exposure.filter,
+        product_suffix([f"_{exposure.suffix}"]),
+    )
+
+
+def _description(
+    shop: Workshop, planned: PlannedProduct, rows: tuple[InputChip, ...], masks: Mapping[str, str]
+) -> ProductDescription:
+    outline = outline_polygons(
+        shop.opened.chip_wcs(planned.exposures), planned.grid, origin=shop.options.origin
+    )
+    targets = {exposure.target_name or "" for exposure in planned.exposures}
+    proposals = {exposure.proposal_id for exposure in planned.exposures if exposure.proposal_id}
+    return ProductDescription(
+        name=planned.name,
+        kind=planned.kind,
+        instrument=planned.instrument,
+        detector=planned.detector,
+        filter=planned.filter_text,
+        proposals=tuple(sorted(proposals)),
+        target=targets.pop() if len(targets) == 1 else "MULTIPLE",
+        visit=planned.visit or "",
+        sky_cells=planned.sky_cells,
+        grid=planned.grid,
+        full_pixels=planned.full_pixels,
+        s_region=s_region(outline),
+        inputs=rows,
+        wcs_policy=shop.options.wcs_policy,
+        run=shop.run.id,
+        policy=shop.policy_id,
+        parameters_sha256=planned.parameters_sha256,
+        inputs_sha256=planned.inputs_sha256(masks),
+        software=software_name(),
+    )
+
+
+def _drizzled(
+    shop: Workshop,
+    planned: PlannedProduct,
+    chips: Sequence[PreparedChip],
+    description: ProductDescription,
+    path: Path,
+) -> WrittenProduct:
+    area_ratio = max(chip.scale_ratio(planned.grid) ** 2 for chip in chips)
+    bands = drizzle_bands(
+        [chip.drizzle_input(planned.bits) for chip in chips],
+        planned.grid,
+        pixfrac=shop.options.pixfrac,
+        threads=shop.options.threads,
+        origin=shop.options.origin,
+    )
+    with ProductWriter(path, description, area_ratio) as writer:
+        for band in bands:
+            writer.write(band.sci, band.wht, band.ctx)
+        return writer.finish()
+
+
+def _file(kind: str, final: Path) -> NewFile:
+    written = aside(final)
+    return NewFile(kind, str(final), file_sha256(written), written.stat().st_size)
+
+
+def _row(
+    shop: Workshop,
+    planned: PlannedProduct,
+    description: ProductDescription,
+    written: WrittenProduct,
+    masks: Mapping[str, str],
+    files: Sequence[NewFile],
+) -> NewProduct:
+    height, width = planned.grid.shape
+    inputs = [
+        NewInput(
+            exposure.exposure_id,
+            exposure.file_id,
+            exposure.solution_id,
+            shop.masks[exposure.rootname].mask_id if exposure.rootname in masks else None,
+            _sky_rates(description, exposure.rootname),
+        )
+        for exposure in planned.exposures
+    ]
+    return NewProduct(
+        folder=str(shop.options.output),
+        name=planned.name,
+        kind=planned.kind,
+        visit=planned.visit,
+        sky_cell_id=planned.sky_cell_id,
+        instrument=planned.instrument,
+        detector=planned.detector,
+        filter=planned.filter,
+        pixel_scale=planned.grid.scale_arcsec,
+        nx=width,
+        ny=height,
+        grid=planned.catalog_grid(),
+        s_region=description.s_region,
+        wcs_policy=shop.options.wcs_policy,
+        inputs_sha256=description.inputs_sha256,
+        parameters=planned.parameters,
+        parameters_sha256=planned.parameters_sha256,
+        policy_id=shop.policy_id,
+        pixels_sha256=written.pixels_sha256,
+        inputs=inputs,
+        exclusions=planned.exclusions,
+        files=files,
+    )
+
+
+def _sky_rates(description: ProductDescription, rootname: str) -> list[float]:
+    return [chip.sky / chip.exposure_time for chip in description.inputs if chip.rootname == rootname]

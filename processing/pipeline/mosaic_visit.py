@@ -1,0 +1,219 @@
+"""`mosaic --visit`: exposure, filter and total products of a visit, on one north-up grid a detector."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from hapctl.archive.database import Catalog
+from hapctl.archive.errors import NotInCatalogError
+from hapctl.archive.products import (
+    EligibleExposure,
+    LeftOutExposure,
+    NewExclusion,
+    eligible_exposures,
+    left_out_exposures,
+    visit_exists,
+)
+from hapctl.processing.errors import NoViableDataError
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, good_bits
+from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
+from hapctl.processing.imaging.product_header import Kind
+from hapctl.processing.imaging.product_names import (
+    Suffix,
+    exposure_product_name,
+    filter_product_name,
+    product_suffix,
+    total_product_name,
+)
+from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.mosaic_run import MosaicReport, Target, run_mosaic
+from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.pipeline.planned import (
+    MosaicOptions,
+    PlannedProduct,
+    defaults_of,
+    exclusions_of,
+    header_filter,
+    product_parameters,
+    short_cells,
+)
+from hapctl.processing.pipeline.wcs_policy import Choice, chosen_by_policy
+
+
+def mosaic_visit(
+    catalog: Catalog,
+    visit: str,
+    options: MosaicOptions,
+    *,
+    dry_run: bool = False,
+    arguments: Sequence[str] = (),
+) -> MosaicReport:
+    """Make the products of a visit, or find them current.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    visit : str
+        ipppss.
+    options : MosaicOptions
+    dry_run : bool
+        Plan only: nothing is made and no run is recorded.
+    arguments : sequence of str
+        The command line, for the run.
+
+    Raises
+    ------
+    NotInCatalogError
+        No exposure of the visit was ingested.
+    NoViableDataError
+        None of its exposures may be mosaicked.
+    RefusedError
+        The policy refuses to mix their solutions.
+    TooLargeError
+        More memory or disk would be needed than allowed.
+    """
+    visit = visit.lower()
+    target = Target("visit", visit, {"visit": visit}, lambda opened: plan_visit(opened, visit, options))
+    return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments)
+
+
+def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> list[PlannedProduct]:
+    """Return the products of a visit: of each detector exposures, filters, total."""
+    with opened.catalog.begin() as connection:
+        if not visit_exists(connection, visit):
+            raise NotInCatalogError(
+                f"no visit {visit} in the catalog", "ingest its files first (hapctl ingest)"
+            )
+        eligible = eligible_exposures(connection, visit=visit)
+        left_out = left_out_exposures(connection, visit=visit)
+    if not eligible:
+        raise NoViableDataError(
+            f"visit {visit}: none of its {len(left_out)} exposures may be mosaicked: "
+            f"{reasons_in_words(left_out)}"
+        )
+    choice = chosen_by_policy(eligible, options.wcs_policy, f"visit {visit}")
+    planned: list[PlannedProduct] = []
+    for detector in sorted({exposure.detector for exposure in choice.used}):
+        planned += _Detector(opened, options, visit, detector, eligible, left_out, choice).products()
+    return planned
+
+
+def reasons_in_words(left_out: Sequence[LeftOutExposure]) -> str:
+    """Return why exposures may not be mosaicked, each reason once."""
+    return "; ".join(sorted({one.reason for one in left_out})) or "there are none"
+
+
+class _Detector:
+    """Plans the products of one detector of a visit."""
+
+    def __init__(
+        self,
+        opened: OpenExposures,
+        options: MosaicOptions,
+        visit: str,
+        detector: str,
+        eligible: Sequence[EligibleExposure],
+        left_out: Sequence[LeftOutExposure],
+        choice: Choice,
+    ) -> None:
+        self.options = options
+        self.visit = visit
+        self.choice = choice
+        # all eligible exposures define the grid, whatever the policy leaves out: it stays the same
+        self.members = tuple(one for one in eligible if one.detector == detector)
+        self.used = tuple(one for one in choice.used if one.detector == detector)
+        self.refused = tuple(one for one in choice.left_out if one.detector == detector)
+        self.left_out = tuple(one for one in left_out if one.detector == detector)
+        self.grid: OutputGrid = north_up_grid(
+            opened.chip_wcs(self.members), NATIVE_SCALE_ARCSEC[detector], options.origin
+        )
+
+    def products(self) -> list[PlannedProduct]:
+        """Return exposure products, filter products and the total."""
+        by_filter = sorted(self.used, key=lambda one: (one.filter, one.rootname))
+        filters = {name: tuple(group) for name, group in groupby(by_filter, key=lambda one: one.filter)}
+        return [
+            *(self._exposure(one) for one in self.used),
+            *(self._filter(name, group) for name, group in filters.items()),
+            self._total(filters),
+        ]
+
+    def _exposure(self, exposure: EligibleExposure) -> PlannedProduct:
+        name = exposure_product_name(
+            exposure.proposal_id or 0,
+            exposure.rootname,
+            exposure.instrument,
+            exposure.detector,
+            exposure.filter,
+            _suffix((exposure,)),
+        )
+        return self._planned("exposure", name, exposure.filter, (exposure,), ())
+
+    def _filter(self, name: str, exposures: tuple[EligibleExposure, ...]) -> PlannedProduct:
+        exclusions = exclusions_of(
+            [one for one in self.left_out if one.filter == name],
+            self.choice,
+            [one for one in self.refused if one.filter == name],
+        )
+        first, suffix = exposures[0], _suffix(exposures)
+        file_name = filter_product_name(
+            first.proposal_id or 0, self.visit, first.instrument, first.detector, name, suffix
+        )
+        return self._planned("filter", file_name, name, exposures, exclusions)
+
+    def _total(self, filters: dict[str, tuple[EligibleExposure, ...]]) -> PlannedProduct:
+        """A total leaves out filters of one exposure, whose cosmic rays stand, unless all are such."""
+        several = {name for name, group in filters.items() if len(group) > 1} or set(filters)
+        used = tuple(one for one in self.used if one.filter in several)
+        single = [
+            NewExclusion(
+                one.exposure_id, one.solution_id, "single-exposure", f"the only exposure in {one.filter}"
+            )
+            for one in self.used
+            if one.filter not in several
+        ]
+        exclusions = (*exclusions_of(self.left_out, self.choice, self.refused), *single)
+        first, suffix = used[0], _suffix(used)
+        file_name = total_product_name(
+            first.proposal_id or 0, self.visit, first.instrument, first.detector, suffix
+        )
+        ordered = tuple(sorted(exclusions, key=lambda one: one.exposure_id))
+        return self._planned("total", file_name, "detection", used, ordered)
+
+    def _planned(
+        self,
+        kind: Kind,
+        name: str,
+        filter_name: str,
+        exposures: tuple[EligibleExposure, ...],
+        exclusions: tuple[NewExclusion, ...],
+    ) -> PlannedProduct:
+        deepest = max(
+            sum(one.filter == name for one in exposures) for name in {one.filter for one in exposures}
+        )
+        defaults = defaults_of(exposures)
+        bits = good_bits(defaults, kind, deepest)
+        masked = kind != "exposure"
+        return PlannedProduct(
+            kind=kind,
+            name=name,
+            visit=self.visit,
+            sky_cell_id=None,
+            sky_cells=short_cells(exposures),
+            instrument=exposures[0].instrument,
+            detector=exposures[0].detector,
+            filter=filter_name,
+            filter_text="detection" if kind == "total" else header_filter(exposures),
+            grid=self.grid,
+            full_pixels=self.grid.shape[0] * self.grid.shape[1],
+            members=self.members,
+            exposures=exposures,
+            exclusions=exclusions,
+            masked=masked,
+            bits=bits,
+            sky=defaults.sky,
+            parameters=product_parameters(self.options, bits, defaults.sky, masked, software_name()),
+        )
+
+
+def _suffix(exposures: Sequence[EligibleExposure]) -> Suffix:
+    return product_suffix([f"_{exposure.suffix}" for exposure in exposures])

@@ -1,0 +1,251 @@
+"""What a mosaic command is going to make, before it makes it: products, inputs, addresses, sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
+from hapctl.archive.runs import parameters_sha256
+from hapctl.processing.astrometry.solution import LookupOrigin
+from hapctl.processing.imaging.chip_data import Bits
+from hapctl.processing.imaging.defaults import (
+    NATIVE_SCALE_ARCSEC,
+    UVIS_CHANGE_MJD,
+    DetectorDefaults,
+    SkyParameters,
+    as_parameters,
+    detector_defaults,
+)
+from hapctl.processing.imaging.drizzle import predict_memory
+from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.product_header import Kind, context_planes
+from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
+
+ENGINE = 1
+"""Raised when the same inputs and parameters give other pixels."""
+
+BASE_BYTES = 200_000_000
+"""What the interpreter and the libraries take before any pixel (measured: bench_mosaic)."""
+
+
+@dataclass(frozen=True)
+class MosaicOptions:
+    """What a user can choose.
+
+    Attributes
+    ----------
+    home, output : Path
+        Folder of all state (masks lie there); folder of the products.
+    wcs_policy : {"strict", "absolute", "any"}
+    origin : {"hst", "fits"}
+        Where lookup tables begin.
+    threads : int
+    pixfrac : float
+        Side of the shrunken input pixel.
+    memory_limit : int
+        Bytes; work predicted to need more is refused.
+    """
+
+    home: Path
+    output: Path
+    wcs_policy: WcsPolicy = "strict"
+    origin: LookupOrigin = "hst"
+    threads: int = 1
+    pixfrac: float = 1.0
+    memory_limit: int = 4_000_000_000
+
+    def as_parameters(self) -> dict[str, Any]:
+        """Return what bears on the pixels, for the run."""
+        return {
+            "output": str(self.output),
+            "wcs_policy": self.wcs_policy,
+            "lookup_origin": self.origin,
+            "pixfrac": self.pixfrac,
+            "engine": ENGINE,
+        }
+
+
+@dataclass(frozen=True)
+class PlannedProduct:
+    """A product to be made or found current.
+
+    Attributes
+    ----------
+    kind : {"exposure", "filter", "total", "layer"}
+    name : str
+        File name.
+    visit : str or None
+    sky_cell_id : int or None
+    sky_cells : tuple of str
+        Short names of the tiles it touches.
+    instrument, detector, filter : str
+        As in the catalog.
+    filter_text : str
+        As in the header.
+    grid : OutputGrid
+    full_pixels : int
+        What NPIXFRAC refers to.
+    members : tuple of EligibleExposure
+        Those that define the grid of a visit; empty for a layer.
+    exposures : tuple of EligibleExposure
+        The inputs, by rootname.
+    exclusions : tuple of NewExclusion
+    masked : bool
+        Whether cosmic-ray masks are used.
+    bits : Bits
+        DQ flags taken as good.
+    sky : SkyParameters
+    parameters : mapping
+        All that bears on its pixels but the inputs.
+    """
+
+    kind: Kind
+    name: str
+    visit: str | None
+    sky_cell_id: int | None
+    sky_cells: tuple[str, ...]
+    instrument: str
+    detector: str
+    filter: str
+    filter_text: str
+    grid: OutputGrid
+    full_pixels: int
+    members: tuple[EligibleExposure, ...]
+    exposures: tuple[EligibleExposure, ...]
+    exclusions: tuple[NewExclusion, ...]
+    masked: bool
+    bits: Bits
+    sky: SkyParameters
+    parameters: Mapping[str, Any]
+
+    @property
+    def parameters_sha256(self) -> str:
+        """The address of the parameters."""
+        return parameters_sha256(self.parameters)
+
+    def inputs_sha256(self, masks: Mapping[str, str]) -> str:
+        """Return the address of all inputs: files, solutions, masks (SHA-256 by rootname), grid, rules."""
+        return parameters_sha256(
+            {
+                "kind": self.kind,
+                "grid": self.grid_row(),
+                "members": [_address(one) for one in self.members],
+                "inputs": [[*_address(one), one.wcsname, masks.get(one.rootname)] for one in self.exposures],
+                "left_out": [[one.code, one.reason] for one in self.exclusions],
+            }
+        )
+
+    def grid_row(self) -> dict[str, Any]:
+        """Return the output WCS as plain data."""
+        return asdict(self.grid)
+
+    def catalog_grid(self) -> dict[str, Any]:
+        """Return the grid as the catalog keeps it; of a visit with the members that define it."""
+        if self.visit is None:
+            return self.grid_row()
+        members = sorted([one.exposure_id, one.solution_id] for one in self.members)
+        return {**self.grid_row(), "members": members}
+
+    def file_bytes(self, chips: int) -> int:
+        """Return the size of its pixels on disk."""
+        height, width = self.grid.shape
+        return height * width * 4 * (2 + context_planes(chips))
+
+
+def _address(exposure: EligibleExposure) -> list[str]:
+    return [exposure.rootname, exposure.file_sha256, exposure.transformation_sha256]
+
+
+def product_parameters(
+    options: MosaicOptions, bits: Bits, sky: SkyParameters, masked: bool, software: str
+) -> dict[str, Any]:
+    """Return the parameters of a product as plain data."""
+    return {
+        "engine": ENGINE,
+        "software": software,
+        "kernel": "square",
+        "pixfrac": options.pixfrac,
+        "weight": "EXP",
+        "units": "electrons/s",
+        "good_bits": bits,
+        "sky": asdict(sky),
+        "cosmic_ray_masks": masked,
+        "lookup_origin": options.origin,
+    }
+
+
+def policy_content(software: str) -> dict[str, Any]:
+    """Return the policy of products: parameters by detector and number of exposures, and the software."""
+    return {
+        "software": software,
+        "engine": ENGINE,
+        "native_scale_arcsec": NATIVE_SCALE_ARCSEC,
+        "detectors": {
+            f"{detector}, {period}, {number} exposures": as_parameters(
+                detector_defaults(detector, mjd, number)
+            )
+            for detector in NATIVE_SCALE_ARCSEC
+            for period, mjd in (("before 2012-11-08", 0.0), ("after", UVIS_CHANGE_MJD))
+            for number in (1, 2, 4, 6)
+        },
+    }
+
+
+def defaults_of(exposures: Sequence[EligibleExposure]) -> DetectorDefaults:
+    """Return the parameters of the exposures of one detector and filter."""
+    start = min(exposure.mjd_start for exposure in exposures)
+    return detector_defaults(exposures[0].detector, start, len(exposures))
+
+
+def exclusions_of(
+    left_out: Sequence[LeftOutExposure], choice: Choice, refused: Sequence[EligibleExposure]
+) -> tuple[NewExclusion, ...]:
+    """Return what is left out: exposures that may not be mosaicked, and those a policy refused."""
+    unusable = [NewExclusion(one.exposure_id, None, one.code, one.reason) for one in left_out]
+    by_policy = [
+        NewExclusion(one.exposure_id, one.solution_id, choice.code, choice.reason(one)) for one in refused
+    ]
+    return tuple(sorted((*unusable, *by_policy), key=lambda one: one.exposure_id))
+
+
+def header_filter(exposures: Sequence[EligibleExposure]) -> str:
+    """Return FILTER of a header: the elements but the clear ones, upper case, joined by ``;``."""
+    elements = [text.upper() for text in exposures[0].filter_elements]
+    shown = [text for text in elements if not text.startswith("CLEAR") and text not in ("", "N/A")]
+    return ";".join(shown) or exposures[0].filter.upper()
+
+
+def short_cells(exposures: Sequence[EligibleExposure]) -> tuple[str, ...]:
+    """Return the tiles that exposures touch, without ``skycell-``, sorted."""
+    names = {name.removeprefix("skycell-") for exposure in exposures for name in exposure.sky_cells}
+    return tuple(sorted(names))
+
+
+def predicted_memory(
+    planned: PlannedProduct, chip_shapes: Sequence[tuple[int, int]], options: MosaicOptions
+) -> int:
+    """Return the bytes that making a product needs at its peak (RssAnon of the process).
+
+    The terms: the interpreter and libraries; the drizzle in bands; the writer's copies and statistics of
+    the band in hand; one bit per input pixel for masks; the planes and blocks of the cosmic-ray test,
+    which keeps the combined plane.
+    """
+    shapes = list(chip_shapes)
+    drizzle = predict_memory(shapes, planned.grid, threads=options.threads)
+    one_band = predict_memory(shapes, planned.grid, threads=1) // 2
+    masks = sum(ny * (nx // 8 + 1) for ny, nx in shapes) if planned.masked else 0
+    return BASE_BYTES + masks + max(drizzle + one_band, _test_memory(planned, shapes, options))
+
+
+def _test_memory(
+    planned: PlannedProduct, chip_shapes: Sequence[tuple[int, int]], options: MosaicOptions
+) -> int:
+    if not planned.masked or not chip_shapes:
+        return 0
+    height, width = planned.grid.shape
+    band = 258 * width * (4 * 4 * len(planned.exposures) + 40)
+    largest = max(ny * nx for ny, nx in chip_shapes)
+    return (
+        4 * height * width + options.threads * max(band, 8 * largest) + sum(ny * nx for ny, nx in chip_shapes)
+    )
