@@ -128,18 +128,6 @@ def fetch_sources(circle: Circle, release: GaiaRelease, service: GaiaService) ->
     return FetchedSources(release, service.url, adql, circle, stars)
 
 
-def probe(service: GaiaService, release: GaiaRelease = RELEASES["gaiadr3"]) -> None:
-    """Ask for one source, once; `ServiceUnavailableError` if it does not come."""
-    try:
-        answer = run_query(service.url, f"SELECT TOP 1 source_id FROM {release.table}", service.timeout)
-    except TapError as error:
-        raise ServiceUnavailableError(
-            f"Gaia at {service.url}: {error}", "check the network and HAPCTL_GAIA_URL, or work with --offline"
-        ) from error
-    if len(answer.table) != 1:
-        raise ServiceUnavailableError(f"Gaia at {service.url} holds no sources", "check HAPCTL_GAIA_URL")
-
-
 def _from_where(release: GaiaRelease, circle: Circle) -> str:
     return f"FROM {release.table} WHERE 1 = CONTAINS(POINT('ICRS', ra, dec), {circle.adql})"
 

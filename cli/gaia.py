@@ -21,15 +21,13 @@ def gaia() -> None:
 
 
 @gaia.command()
-@click.option(
-    "--visit", "visits", multiple=True, metavar="IPPPSS", help="The field of a visit; may be repeated."
-)
+@click.option("--visit", "visits", multiple=True, metavar="IPPPSS", help="The field of a visit.")
 @click.option(
     "--region",
     "regions",
     multiple=True,
     metavar='"circle RA DEC RADIUS"',
-    help="In degrees; may be repeated.",
+    help="In degrees.",
 )
 @click.option("--release", metavar="NAME", help="gaiadr3, gaiaedr3 or gaiadr2 [default: gaia.release].")
 @click.option("--refresh", is_flag=True, help="Ask again for what the catalog holds already.")
