@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from astropy.io import fits
+from hapctl.processing.astrometry.wcsname import wcstype_text
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.product_statistics import ProductStatistics
 
@@ -148,7 +149,8 @@ def context_header(product: ProductDescription) -> fits.Header:
 
 def _add(header: fits.Header, cards: Sequence[tuple[str, Value | None, str]]) -> None:
     for keyword, value, comment in cards:
-        header[keyword] = (value, comment) if comment else value
+        fits_beside = not isinstance(value, str) or max(len(value), 8) + len(comment) < 66
+        header[keyword] = (value, comment) if comment and fits_beside else value
 
 
 def _image_header(name: str, bitpix: int, axes: tuple[int, ...], product: ProductDescription) -> fits.Header:
@@ -259,10 +261,10 @@ def _statistics(product: ProductDescription, statistics: ProductStatistics) -> l
 def _solution(inputs: Sequence[InputChip]) -> list[tuple[str, Value, str]]:
     """WCSNAME of all inputs, or MULTIPLE; of the fit keywords the worst, where every input has them."""
     names = {chip.wcsname for chip in inputs}
-    kinds = {str(chip.keywords.get("WCSTYPE", "")) for chip in inputs}
-    cards: list[tuple[str, Value, str]] = [("WCSNAME", _one(names), "coordinate system of the inputs")]
-    if kinds != {""}:
-        cards.append(("WCSTYPE", _one(kinds), ""))
+    cards: list[tuple[str, Value, str]] = [
+        ("WCSNAME", _one(names), "coordinate system of the inputs"),
+        ("WCSTYPE", _one({wcstype_text(name) for name in names}), ""),
+    ]
     worst: tuple[tuple[str, Callable[..., Value], str], ...] = (
         ("NMATCHES", min, "sources of the fit, fewest of all inputs"),
         ("RMS_RA", max, "mas, largest of all inputs"),
