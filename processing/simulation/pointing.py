@@ -30,10 +30,7 @@ class Pointing:
         distance = np.hypot(east_arcsec, north_arcsec) / 3600.0
         angle = np.degrees(np.arctan2(east_arcsec, north_arcsec))
         ra, dec = offset_position(self.ra, self.dec, angle, distance)
-        # A turn about the new centre: the meridians of the two centres are not parallel.
-        back = position_angle(ra, dec, self.ra, self.dec)
-        convergence = (back + 180.0 - angle) if distance > 0 else 0.0
-        roll = (self.pa_v3 + convergence + roll_degree) % 360.0
+        roll = (self.pa_v3 + meridian_convergence(self.ra, self.dec, ra, dec) + roll_degree) % 360.0
         return replace(self, ra=ra, dec=dec, pa_v3=roll, scale=self.scale * scale)
 
 
@@ -62,7 +59,10 @@ def tangent_basis(ra: float, dec: float) -> NDArray[np.float64]:
 def position_of(vector: NDArray[np.float64]) -> tuple[float, float]:
     """Position (degrees) of a vector."""
     x, y, z = vector
-    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    # The second modulus turns the 360.0 that rounding makes of a tiny negative angle into 0.
+    return float(np.degrees(np.arctan2(y, x)) % 360.0 % 360.0), float(
+        np.degrees(np.arctan2(z, np.hypot(x, y)))
+    )
 
 
 def offset_position(ra: float, dec: float, angle: float, distance: float) -> tuple[float, float]:
@@ -72,11 +72,16 @@ def offset_position(ra: float, dec: float, angle: float, distance: float) -> tup
     return position_of(np.cos(r) * here + np.sin(r) * (np.sin(a) * east + np.cos(a) * north))
 
 
-def position_angle(ra: float, dec: float, to_ra: float, to_dec: float) -> float:
-    """Position angle (degrees) of one position seen from another."""
-    east, north, _ = tangent_basis(ra, dec)
-    there = unit_vector(to_ra, to_dec)
-    return float(np.degrees(np.arctan2(there @ east, there @ north)))
+def meridian_convergence(ra: float, dec: float, to_ra: float, to_dec: float) -> float:
+    """The angle (degrees) by which a great circle's position angle grows from one position to another.
+
+    Napier's analogy for the triangle with the pole; exact at any distance.
+    """
+    half = np.radians((to_ra - ra + 180.0) % 360.0 - 180.0) / 2.0
+    middle, difference = np.radians([(dec + to_dec) / 2.0, (dec - to_dec) / 2.0])
+    return float(
+        2.0 * np.degrees(np.arctan2(np.sin(half) * np.sin(middle), np.cos(half) * np.cos(difference)))
+    )
 
 
 def frame_to_sky(pointing: Pointing, x_arcsec: float, y_arcsec: float) -> tuple[float, float]:
@@ -113,14 +118,7 @@ def chip_wcs(
 
 def local_frame_angle(pointing: Pointing, ra: float, dec: float) -> float:
     """Position angle of the frame's y axis at a position near the field centre (degrees)."""
-    distance = np.degrees(
-        np.arccos(np.clip(unit_vector(ra, dec) @ unit_vector(pointing.ra, pointing.dec), -1, 1))
-    )
-    if distance < 1e-9:
-        return pointing.frame_angle
-    out = position_angle(pointing.ra, pointing.dec, ra, dec)
-    back = position_angle(ra, dec, pointing.ra, pointing.dec)
-    return pointing.frame_angle + back + 180.0 - out
+    return pointing.frame_angle + meridian_convergence(pointing.ra, pointing.dec, ra, dec)
 
 
 def repointed(wcs: LinearWcs, old: Pointing, new: Pointing) -> LinearWcs:

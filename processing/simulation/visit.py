@@ -38,10 +38,11 @@ from hapctl.processing.simulation.sky_sources import (
     positions_at,
 )
 from hapctl.processing.simulation.truth import TrueChip, TrueExposure, Truth, write_truth
+from hapctl.processing.simulation.wcs_history import wcs_history
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from astropy.io.fits import ImageHDU
+    from astropy.io.fits import BinTableHDU, ImageHDU
     from astropy.table import Table
     from astropy.wcs import WCS
 
@@ -259,12 +260,12 @@ def _write_exposure(
 ) -> None:
     from astropy.io import fits
 
-    hdus: list[ImageHDU] = []
+    hdus: list[ImageHDU | BinTableHDU] = []
     for (chip, pixels), cards in zip(chips, distorted.chip_headers, strict=True):
         hdus.append(fits.ImageHDU(pixels.sci, science_header(exposure, chip, pixels, cards)))
         hdus.append(fits.ImageHDU(pixels.err, plane_header(exposure, "ERR", chip, cards)))
         hdus.append(fits.ImageHDU(pixels.dq, plane_header(exposure, "DQ", chip, cards)))
-    hdus += distorted.tables
+    hdus += [*distorted.tables, wcs_history(distorted, exposure.pointing.pa_v3)]
     primary = fits.PrimaryHDU(header=primary_header(exposure, distorted.primary_cards, len(hdus)))
     fits.HDUList([primary, *hdus]).writeto(folder / exposure.filename, overwrite=True)
 
