@@ -7,6 +7,7 @@ catalog); what then stands for them is decided where the stars are propagated.
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,8 +210,7 @@ def _converted(name: str, numbers: NDArray[np.float64], found: Any, wanted: str)
 
     if found is None or str(found) in ("", wanted):
         return numbers
-    if isinstance(found, units.UnrecognizedUnit) or not isinstance(found, units.UnitBase):
-        raise BadTableError(f"the unit '{found}' of column {name} is not known")
+    found = _understood(name, found)
     target = units.Unit(wanted) if wanted else units.dimensionless_unscaled
     same_as = {"yr": ("Julian year", "yr"), "mag": ("mag", "mag(AB)", "mag(VEGA)")}.get(wanted, ())
     if str(found) in same_as:
@@ -221,6 +221,18 @@ def _converted(name: str, numbers: NDArray[np.float64], found: Any, wanted: str)
         raise BadTableError(
             f"the unit '{found}' of column {name} is no unit of {wanted or 'a ratio'}"
         ) from None
+
+
+def _understood(name: str, unit: Any) -> Any:
+    """A unit, whichever standard it is written in (services mix them: ``mas.yr**-1`` in a VOTable 1.3)."""
+    from astropy import units
+
+    for standard in ("vounit", "cds", "fits", "generic"):
+        if isinstance(unit, units.UnitBase) and not isinstance(unit, units.UnrecognizedUnit):
+            return unit
+        with suppress(ValueError, TypeError):
+            unit = units.Unit(str(unit), format=standard)
+    raise BadTableError(f"the unit '{unit}' of column {name} is not known")
 
 
 def _identifiers(column: "Column") -> NDArray[np.str_]:

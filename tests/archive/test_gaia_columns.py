@@ -101,6 +101,27 @@ def test_units_are_honoured(sources):
         assert np.allclose(getattr(stars, name), getattr(expected, name), rtol=1e-12, equal_nan=True)
 
 
+@pytest.mark.parametrize("version", ["1.3", "1.4"])
+@pytest.mark.parametrize("unit", ["mas.yr**-1", "mas/yr", "mas.yr-1", "mas yr-1", "mas / yr"])
+def test_units_are_read_in_every_spelling(tmp_path, version, unit):
+    """The Gaia archive and its mirrors write VOUnits whatever the version of the VOTable says."""
+    fields = {"source_id": ("long", ""), "ra": ("double", "deg"), "dec": ("double", "deg")}
+    fields |= {"pmra": ("double", unit), "pmdec": ("double", unit), "ref_epoch": ("double", "yr")}
+    headers = "".join(
+        f'<FIELD name="{name}" datatype="{kind}" unit="{unit}"/>' for name, (kind, unit) in fields.items()
+    )
+    cells = "".join(f"<TD>{value}</TD>" for value in (4583627001381815936, 268.07, 26.51, -8.5, 2.5, 2016.0))
+    path = tmp_path / "answer.vot"
+    path.write_text(
+        f'<VOTABLE version="{version}" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results">'
+        f'<INFO name="QUERY_STATUS" value="OK"/><TABLE>{headers.replace(chr(32) + "unit=" + chr(34) * 2, "")}'
+        f"<DATA><TABLEDATA><TR>{cells}</TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
+    )
+    stars = stars_from_table(read_table(path), 2015.5)
+    assert stars.source_id[0] == "4583627001381815936"
+    assert (stars.pmra[0], stars.pmdec[0], stars.ref_epoch[0]) == (-8.5, 2.5, 2016.0)
+
+
 def spoiled(table, name, values, unit=None):
     table[name] = MaskedColumn(values, unit=unit)
     return table
