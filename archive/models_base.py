@@ -12,9 +12,12 @@ from sqlalchemy import (
     MetaData,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData()
 UTC = DateTime(timezone=True)
+# None is NULL, which NOT NULL refuses; SQLAlchemy would write JSON's own null.
+DOCUMENT = JSONB(none_as_null=True)
 IN_FORCE = text("upper_inf(during)")
 
 

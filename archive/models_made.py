@@ -1,6 +1,6 @@
 """Tables of what hapctl made: reference answers, alignment attempts, masks, products."""
 
-from hapctl.archive.models_base import METADATA, UTC, both_to, key, maybe_to, optional, required, to
+from hapctl.archive.models_base import DOCUMENT, METADATA, UTC, both_to, key, maybe_to, optional, required, to
 from sqlalchemy import (
     REAL,
     BigInteger,
@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, TSTZRANGE
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, TSTZRANGE
 
 # Reference catalogs
 
@@ -87,7 +87,7 @@ alignment_attempt = Table(
     ),
     *required(BigInteger, "from_solution_id"),
     *optional(BigInteger, "solution_id"),
-    *required(JSONB, "metrics"),
+    *required(DOCUMENT, "metrics"),
     ForeignKeyConstraint(
         ["exposure_id", "from_solution_id"], ["wcs_solution.exposure_id", "wcs_solution.solution_id"]
     ),
@@ -135,7 +135,7 @@ exposure_mask = Table(
     key("mask_id"),
     *required(BigInteger, "exposure_id", "file_id", "solution_id", "size_bytes", "n_flagged"),
     *required(Text, "inputs_sha256", "parameters_sha256", "path", "sha256"),
-    *required(JSONB, "parameters"),
+    *required(DOCUMENT, "parameters"),
     *to("run.run_id", "run_id"),
     both_to("exposure_file", "exposure_id", "file_id"),
     both_to("wcs_solution", "exposure_id", "solution_id"),
@@ -182,7 +182,7 @@ product = Table(
     *maybe_to("sky_cell.sky_cell_id", "sky_cell_id"),
     *required(Double, "pixel_scale"),
     *required(Integer, "nx", "ny"),
-    *required(JSONB, "grid", "parameters"),
+    *required(DOCUMENT, "grid", "parameters"),
     *to("policy.policy_id", "policy_id"),
     *to("run.run_id", "run_id"),
     UniqueConstraint("product_key_id", "product_id"),
@@ -235,7 +235,7 @@ product_pending = Table(
     "product_pending",
     METADATA,
     Column("product_id", ForeignKey("product.product_id"), primary_key=True),
-    *required(JSONB, "moves"),
+    *required(DOCUMENT, "moves"),
     *to("run.run_id", "run_id"),
 )
 product_current = Table(

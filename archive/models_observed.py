@@ -1,6 +1,17 @@
 """Tables of what was run, observed and found: runs, exposures, files, WCS solutions, sky tiles."""
 
-from hapctl.archive.models_base import IN_FORCE, METADATA, UTC, both_to, key, maybe_to, optional, required, to
+from hapctl.archive.models_base import (
+    DOCUMENT,
+    IN_FORCE,
+    METADATA,
+    UTC,
+    both_to,
+    key,
+    maybe_to,
+    optional,
+    required,
+    to,
+)
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,7 +27,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, TSTZRANGE
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, TSTZRANGE
 
 # Provenance
 
@@ -26,7 +37,7 @@ run = Table(
     key("run_id"),
     *required(Text, "command", "parameters_sha256", "hapctl_version", "host", "cpu", "operator"),
     *required(ARRAY(Text), "arguments"),
-    *required(JSONB, "parameters", "software"),
+    *required(DOCUMENT, "parameters", "software"),
     *required(Integer, "pid", "backend_pid"),
     *required(UTC, "backend_start", "started"),
     Index("run_command_started", "command", "started"),
@@ -39,7 +50,7 @@ run_end = Table(
     *required(Text, "outcome", "message"),
     *required(SmallInteger, "exit_code"),
     *required(BigInteger, "peak_memory_bytes"),
-    *required(JSONB, "summary"),
+    *required(DOCUMENT, "summary"),
 )
 policy = Table(
     "policy",
@@ -47,7 +58,7 @@ policy = Table(
     key("policy_id"),
     *required(Text, "kind", "name"),
     *required(Integer, "version"),
-    *required(JSONB, "content"),
+    *required(DOCUMENT, "content"),
     *to("run.run_id", "run_id"),
     UniqueConstraint("kind", "name", "version"),
 )
@@ -125,7 +136,7 @@ exposure_file = Table(
     *required(BigInteger, "size_bytes"),
     *optional(DateTime(), "fits_date"),
     *required(Integer, "headerlets"),
-    *required(JSONB, "primary_header"),
+    *required(DOCUMENT, "primary_header"),
     *to("run.run_id", "run_id"),
     UniqueConstraint("exposure_id", "file_id"),
     UniqueConstraint("exposure_id", "suffix", "sha256"),
@@ -228,7 +239,7 @@ wcs_solution = Table(
     *maybe_to("alignment_group.alignment_group_id", "alignment_group_id"),
     *optional(Integer, "nmatches"),
     *optional(Double, "rms_ra_mas", "rms_dec_mas"),
-    *required(JSONB, "keywords"),
+    *required(DOCUMENT, "keywords"),
     *required(INT8MULTIRANGE, "footprint"),
     *optional(LargeBinary, "headerlet"),
     *to("run.run_id", "run_id"),
