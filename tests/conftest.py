@@ -43,7 +43,7 @@ def database_server(servers: Callable[[str], EmbeddedServer]) -> EmbeddedServer:
     return servers("18")
 
 
-@pytest.fixture(params=["16", "18", "local"])
+@pytest.fixture(scope="session", params=["16", "18", "local"])
 def any_server(request: pytest.FixtureRequest, servers: Callable[[str], EmbeddedServer]) -> EmbeddedServer:
     """Return a server of each version there is."""
     if server_binaries(request.param) is None:
