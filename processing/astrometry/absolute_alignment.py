@@ -52,15 +52,12 @@ class AbsoluteFit:
     evidence : Evidence or None
     pairs : dict
         Exposure number to CatalogPairs.
-    floor_mas : float
-        Error common to all stars that their scatter asked for beyond the stated errors.
     """
 
     verdict: Verdict
     fit: PlaneFit | None
     evidence: Evidence | None
     pairs: Mapping[int, CatalogPairs]
-    floor_mas: float
 
 
 def align_group(
@@ -91,15 +88,15 @@ def align_group(
     least = min(rule.minimum_stars.values())
     if len(catalog) < least:
         text = f"{len(catalog)} reference stars in reach, {least} are needed"
-        return AbsoluteFit(refused("too-few-reference-stars", text), None, None, {}, 0.0)
+        return AbsoluteFit(refused("too-few-reference-stars", text), None, None, {})
     if len(group.stars) < least:
         text = f"{len(group.stars)} usable sources, {least} are needed"
-        return AbsoluteFit(refused("too-few-sources", text), None, None, {}, 0.0)
+        return AbsoluteFit(refused("too-few-sources", text), None, None, {})
     stars = group.stars.chosen(slice(None, rule.most_stars))
     result = align_lists(stars, catalog, settings)
     if result is None:
         text = f"no offset within {settings.radius:g} arcsec brings the stars onto the catalog"
-        return AbsoluteFit(refused("no-match", text), None, None, {}, 0.0)
+        return AbsoluteFit(refused("no-match", text), None, None, {})
     floor = _floor(stars, catalog, result, settings.floor)
     pairs = {
         number: _exposure_pairs(number, group, exposures, catalog, result, floor) for number in group.members
@@ -107,8 +104,8 @@ def align_group(
     score = best_decoy_score(
         stars, catalog, settings, count=rule.decoys, tolerance=result.tolerance, least=result.count
     )
-    evidence = _evidence(stars, result, score, pairs, rootnames)
-    return AbsoluteFit(judge(evidence, rule), result.fit.fit, evidence, pairs, 1e3 * floor)
+    evidence = _evidence(stars, result, score, pairs, rootnames, floor)
+    return AbsoluteFit(judge(evidence, rule), result.fit.fit, evidence, pairs)
 
 
 def _floor(stars: StarList, catalog: StarList, result: ListAlignment, stated: float) -> float:
@@ -146,6 +143,7 @@ def _evidence(
     score: int,
     pairs: Mapping[int, CatalogPairs],
     rootnames: Sequence[str],
+    floor: float,
 ) -> Evidence:
     centre = stars.points[result.source[result.fit.used]].mean(axis=0)
     shift = result.fit.fit(centre[None, :])[0] - centre
@@ -161,4 +159,5 @@ def _evidence(
             exposure_residual(rootnames[number], own.residuals[own.used], own.errors[own.used])
             for number, own in pairs.items()
         ),
+        figures={**result.figures(), "error_floor_mas": 1e3 * floor},
     )

@@ -68,7 +68,7 @@ class AcceptanceRule:
     most_rms_mas: float = 60.0
     worst_exposure_sigma: float = 5.0
     worst_exposure_floor_mas: float = 3.0
-    least_coverage: float = 0.9
+    least_coverage: float = 0.5
 
     def content(self) -> dict[str, Any]:
         """The numbers alone, as they are kept in a policy row."""
@@ -155,6 +155,8 @@ class Evidence:
         The larger of the two coordinates.
     exposures : tuple of ExposureResidual
         Empty for a relative fit.
+    figures : dict
+        More that was found on the way, for the record; nothing is judged by it.
     """
 
     geometry: Geometry
@@ -165,6 +167,7 @@ class Evidence:
     shift_arcsec: float
     rms_mas: float
     exposures: tuple[ExposureResidual, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,16 @@ class ListAlignment:
         """Pairs that took part in the fit."""
         return int(np.count_nonzero(self.fit.used))
 
+    def figures(self) -> dict[str, float]:
+        """What the search found, as plain numbers."""
+        return {
+            "peak_pairs": self.peak.count,
+            "peak_expected_by_chance": self.peak.expected,
+            "peak_log10_chance": self.peak.log10_chance,
+            "matched_pairs": len(self.source),
+            "match_tolerance_mas": 1e3 * self.tolerance,
+        }
+
 
 def align_lists(
     sources: StarList,

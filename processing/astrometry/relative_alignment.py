@@ -111,6 +111,12 @@ def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Grou
     return _joined(exposures, fits, reference, verdicts, evidence, settings)
 
 
+def lone_group(exposures: Sequence[StarList], number: int, rule: AcceptanceRule) -> Group:
+    """A group of one exposure, which stays where it is."""
+    fits = {number: PlaneFit.identity()}
+    return _joined(exposures, fits, number, {}, {}, rule.relative_settings())
+
+
 def _evidence(
     sources: StarList, master: StarList, result: ListAlignment, rule: AcceptanceRule, settings: MatchSettings
 ) -> Evidence:
@@ -127,6 +133,7 @@ def _evidence(
         scale=result.fit.fit.scale,
         shift_arcsec=float(np.hypot(*shift)),
         rms_mas=float(1e3 * result.fit.rms().max()),
+        figures=result.figures(),
     )
 
 

@@ -1,0 +1,128 @@
+"""The usable sources of an exposure on the sky: what the chips' detections become by a WCS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from hapctl.processing.astrometry.detection import Detections
+from hapctl.processing.astrometry.list_alignment import StarList
+from hapctl.processing.astrometry.mapping import pixel_to_sky
+from hapctl.processing.astrometry.peak_finding import DetectionSettings
+from hapctl.processing.astrometry.plane import TangentPlane, sky_positions, unit_vectors
+from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolution
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_CCD_BAD = 1 | 4 | 128 | 512 | 8192
+_SETTINGS = {
+    "WFC": DetectionSettings(fwhm=2.0),
+    "HRC": DetectionSettings(fwhm=2.2),
+    "SBC": DetectionSettings(fwhm=3.0, saturated_bits=0),
+    "UVIS": DetectionSettings(fwhm=1.9),
+    # 512 are blobs in the flat field and 8192 corrected cosmic rays: the pixels are good for positions
+    "IR": DetectionSettings(fwhm=1.4, bad_bits=1 | 4 | 8 | 32 | 128, saturated_bits=256),
+    "PC": DetectionSettings(fwhm=1.8, bad_bits=1 | 2 | 4 | 256, saturated_bits=8),
+    "CCD": DetectionSettings(fwhm=1.8),
+}
+
+
+def detection_settings(detector: str) -> DetectionSettings:
+    """Return the settings of the finder for a detector (WFC, HRC, SBC, UVIS, IR, PC, CCD)."""
+    return _SETTINGS.get(detector, DetectionSettings())
+
+
+@dataclass(frozen=True)
+class SourceList:
+    """The sources of an exposure that may be matched, brightest first; arrays have shape (n,).
+
+    Attributes
+    ----------
+    extver : ndarray of int
+        Chip.
+    x, y : ndarray
+        0-based pixels.
+    ra, dec : ndarray
+        By the WCS given, degrees.
+    errors : ndarray
+        Standard error of a coordinate, arcsec.
+    magnitudes : ndarray
+        -2.5 log10 of the counts per second.
+    snr : ndarray
+    detected : int
+        How many sources were found, usable or not.
+    """
+
+    extver: NDArray[np.int64]
+    x: Array
+    y: Array
+    ra: Array
+    dec: Array
+    errors: Array
+    magnitudes: Array
+    snr: Array
+    detected: int
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def in_plane(self, plane: TangentPlane) -> StarList:
+        """The sources as a list of stars in a plane, in the same order."""
+        return StarList(plane.project_sky(self.ra, self.dec), self.errors, self.magnitudes)
+
+
+def source_list(
+    solution: WcsSolution,
+    detections: Sequence[Detections],
+    exposure_time: float,
+    *,
+    most: int,
+    origin: LookupOrigin = "hst",
+) -> SourceList:
+    """Bring the usable detections of all chips to the sky.
+
+    Parameters
+    ----------
+    solution : WcsSolution
+    detections : sequence of Detections
+        One for each chip of the solution, in its order.
+    exposure_time : float
+        Seconds.
+    most : int
+        The brightest so many are kept.
+    origin : {"hst", "fits"}
+        Where lookup tables begin.
+    """
+    parts = [
+        _chip_columns(chip, found.chosen(found.usable), exposure_time, origin)
+        for chip, found in zip(solution.chips, detections, strict=True)
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    brightest = np.argsort(columns[6], kind="stable")[:most]
+    extver, x, y, ra, dec, errors, magnitudes, snr = (column[brightest] for column in columns)
+    detected = sum(map(len, detections))
+    return SourceList(extver.astype(np.int64), x, y, ra, dec, errors, magnitudes, snr, detected)
+
+
+def _chip_columns(
+    chip: ChipWcs, found: Detections, exposure_time: float, origin: LookupOrigin
+) -> tuple[Array, ...]:
+    ra, dec = pixel_to_sky(chip, found.x, found.y, origin)
+    scale = 3600.0 * float(np.sqrt(abs(np.linalg.det(chip.cd_matrix))))
+    errors = scale * np.sqrt(0.5 * (found.x_err**2 + found.y_err**2))
+    magnitudes = -2.5 * np.log10(found.flux / max(exposure_time, 1e-3))
+    extver = np.full(len(found), float(chip.extver))
+    return extver, found.x, found.y, ra, dec, errors, magnitudes, found.snr
+
+
+def middle_of(solutions: Sequence[WcsSolution], origin: LookupOrigin = "hst") -> TangentPlane:
+    """The plane that touches the sky in the middle of all chips of some solutions."""
+    vectors = [
+        unit_vectors(
+            *pixel_to_sky(chip, np.array([chip.shape[1] / 2]), np.array([chip.shape[0] / 2]), origin)
+        )
+        for solution in solutions
+        for chip in solution.chips
+    ]
+    ra, dec = sky_positions(np.sum(vectors, axis=0))
+    return TangentPlane(float(ra[0]), float(dec[0]))

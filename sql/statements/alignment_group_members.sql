@@ -1,0 +1,12 @@
+-- The solutions of a group, with what is in force now and how that came about.
+SELECT e.exposure_id, e.rootname, s.solution_id, s.wcsname, s.transformation_sha256, s.nmatches, s.rms_ra_mas,
+       s.rms_dec_mas, s.headerlet,
+       (SELECT l.key FROM wcs_location l
+        WHERE l.solution_id = s.solution_id AND l.place = 'headerlet' ORDER BY l.wcs_location_id LIMIT 1) AS path,
+       a.solution_id = s.solution_id AS in_force, a.origin AS active_origin, b.wcsname AS active_wcsname
+FROM wcs_solution s
+JOIN exposure e USING (exposure_id)
+LEFT JOIN wcs_active a ON a.exposure_id = s.exposure_id AND upper_inf(a.during)
+LEFT JOIN wcs_solution b ON b.solution_id = a.solution_id
+WHERE s.alignment_group_id = :alignment_group_id
+ORDER BY e.rootname
