@@ -1,8 +1,10 @@
 """Rows of reference queries and their sources: written once, found by place."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,6 @@ NUMBERS = (
     "bp_rp",
     "ruwe",
 )
-ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,11 @@ def record_answer(connection: Connection, run_id: int, answer: NewAnswer) -> int
         "run_id": run_id,
     }
     query_id = int(_execute(connection, "insert_reference_query", row).scalar_one())
-    rows = _rows(query_id, answer.stars)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        _execute(connection, "insert_reference_source", rows[start : start + ROWS_AT_ONCE])
+    statement = read_sql("statements/copy_reference_sources.sql")
+    psycopg_connection: Any = connection.connection  # SQLAlchemy has no COPY
+    with psycopg_connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for values in _rows(query_id, answer.stars):
+            copy.write_row(values)
     return query_id
 
 
@@ -174,20 +177,21 @@ def _same(row: Any, before: Any) -> bool:
     return before is not None and row.source_id == before.source_id
 
 
-def _rows(query_id: int, stars: ReferenceStars) -> list[dict[str, Any]]:
-    columns: dict[str, list[Any]] = {name: _nullable(getattr(stars, name)) for name in NUMBERS}
-    columns["source_id"] = stars.source_id.tolist()
-    columns["healpix"] = healpix_indices(stars.ra, stars.dec).tolist()
-    columns["correlations"] = [
+def _rows(query_id: int, stars: ReferenceStars) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of the COPY statement."""
+    correlations = (
         None if np.isnan(row).all() else _nullable(row) for row in stars.correlations.astype(np.float32)
-    ]
-    columns["params_solved"] = [None if value < 0 else value for value in stars.params_solved.tolist()]
-    columns["duplicated_source"] = stars.duplicated_source.tolist()
-    names = list(columns)
-    return [
-        {"reference_query_id": query_id, **dict(zip(names, values, strict=True))}
-        for values in zip(*columns.values(), strict=True)
-    ]
+    )
+    return zip(
+        repeat(query_id, len(stars)),
+        stars.source_id.tolist(),
+        healpix_indices(stars.ra, stars.dec).tolist(),
+        *(_nullable(getattr(stars, name)) for name in NUMBERS),
+        correlations,
+        (None if value < 0 else value for value in stars.params_solved.tolist()),
+        stars.duplicated_source.tolist(),
+        strict=True,
+    )
 
 
 def _nullable(values: NDArray[np.floating]) -> list[float | None]:

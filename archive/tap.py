@@ -275,7 +275,7 @@ def _failures(deadline: Deadline) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise TapError(f"no answer within {deadline.seconds:g} s") from error
+        raise TapError(f"no answer within {deadline.seconds:.3g} s") from error
     except RequestException as error:
         raise TapError(f"the service did not take the job: {error}") from error
     except OSError as error:

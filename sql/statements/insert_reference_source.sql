@@ -1,6 +1,0 @@
-INSERT INTO reference_source (reference_query_id, source_id, healpix, ra, dec, ref_epoch, ra_error, dec_error, parallax,
-                              parallax_error, pmra, pmra_error, pmdec, pmdec_error, correlations, phot_g_mean_mag,
-                              bp_rp, ruwe, params_solved, duplicated_source)
-VALUES (:reference_query_id, :source_id, :healpix, :ra, :dec, :ref_epoch, :ra_error, :dec_error, :parallax,
-        :parallax_error, :pmra, :pmra_error, :pmdec, :pmdec_error, CAST(:correlations AS real[]), :phot_g_mean_mag,
-        :bp_rp, :ruwe, :params_solved, :duplicated_source)
