@@ -173,6 +173,8 @@ def _prepare(connection: "psycopg.Connection[Any]", timeout_seconds: float) -> N
     connection.execute("SET TIME ZONE 'UTC'")
     connection.execute("SET default_transaction_read_only = on")
     connection.execute("BEGIN READ ONLY")
+    # Once a query has been made, the transaction can no longer be turned into one that writes.
+    connection.execute("SELECT 1")
 
 
 def _answer(
@@ -218,6 +220,8 @@ def _explained(error: psycopg.Error, limit: _TimeLimit, timeout_seconds: float) 
         return RefusedByCatalogError(
             f"a reader may not do that: {line}", "the catalog is changed by hapctl's commands"
         )
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return CatalogUsageError(line, "'hapctl sql' takes one statement that gives rows")
     if error.sqlstate is None or error.sqlstate.startswith(("08", "53", "57P", "58", "XX")):
         return ServiceUnavailableError(f"the database did not answer: {line}", "'hapctl doctor' tells why")
     if "multiple commands" in line:
