@@ -41,13 +41,15 @@ def distorted_chip(
     """A chip with SIP of order 4, NPOL and D2IM tables, some 2 % of distortion."""
     rng = np.random.default_rng(7)
     p, q = np.meshgrid(np.arange(5), np.arange(5), indexing="ij")
-    size = np.where((p + q >= 2) & (p + q <= 4), 0.01 / 150.0 ** (p + q - 1.0), 0.0)
-    nodes = shape[0] // 16 + 1, shape[1] // 16 + 1
+    reach = max(shape) / 2.0
+    size = np.where((p + q >= 2) & (p + q <= 4), 0.01 / reach ** (p + q - 1.0), 0.0)
+    step = 16.0 if reach < 1000.0 else 64.0
+    nodes = shape[0] // int(step) + 1, shape[1] // int(step) + 1
     return replace(
         plain_chip(shape, crval, scale_arcsec, angle_deg),
         ctype=("RA---TAN-SIP", "DEC--TAN-SIP"),
         sip_a=size * rng.uniform(-1, 1, size.shape),
         sip_b=size * rng.uniform(-1, 1, size.shape),
-        npol=(table(1, nodes, 16.0), table(2, nodes, 16.0)),
-        d2im=(table(3, nodes, 16.0), table(4, nodes, 16.0)),
+        npol=(table(1, nodes, step), table(2, nodes, step)),
+        d2im=(table(3, nodes, step), table(4, nodes, step)),
     )
