@@ -86,8 +86,9 @@ def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: boo
     """Take the sources of a file: ECSV, FITS, VOTable, Parquet or CSV.
 
     Columns have the names of the Gaia archive; units are honoured. Absent columns stay empty; the errors
-    that then stand for them are 0.5 mas for a position, and 1.3 times the error of the position for a
-    parallax (mas) or a proper motion (mas/yr).
+    that then stand for them are 0.5 mas for a position, 1.3 times the error of the position for a known
+    parallax (mas) or proper motion (mas/yr), and 1 mas for a parallax that is unknown. A star without
+    proper motion moves with the mean of its field.
     """
     from hapctl.archive.gaia import load_file
     from hapctl.archive.gaia_service import find_release

@@ -4,9 +4,15 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hapctl.archive.errors import CatalogUsageError
 from hapctl.archive.tap import TapError, run_query
 from support.gaia_table import synthetic_sky
@@ -123,6 +129,38 @@ def test_a_listener_that_never_speaks():
 def test_https_is_not_spoken_by_everyone(service):
     with pytest.raises(TapError, match="no connection"):
         run_query(service.url.replace("http:", "https:"), QUERY, 5.0)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate of loopback, with its key, valid for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "loopback.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_https_with_a_certificate_that_is_trusted(sky, certificate, monkeypatch):
+    with TapService({"gaiadr3.gaia_source": sky}, certificate=certificate) as service:
+        with pytest.raises(TapError, match="certificate verify failed"):
+            run_query(service.url, QUERY, 5.0)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert len(run_query(service.url, QUERY, 20.0).table) == 120
+        service.faults = Faults(drip=0.02)
+        with pytest.raises(TapError, match=r"no answer within 0\.5 s"):
+            run_query(service.url, QUERY, 0.5)
 
 
 @pytest.mark.parametrize("url", ["", "gea.esac.esa.int", "ftp://host/tap", "http://", "http://host:port/tap"])

@@ -5,6 +5,7 @@ from astropy.table import Table
 from hapctl.archive.database import open_catalog
 from hapctl.archive.gaia import sources_for
 from hapctl.archive.sky_region import parse_region
+from hapctl.processing.astrometry import propagation
 from sqlalchemy import text
 from support.data import data_file
 from support.gaia_table import synthetic_sky, with_extract
@@ -152,6 +153,13 @@ def test_a_bad_file_is_refused(run_hapctl, tmp_path, runs):
     assert done.exit_code == 1
     assert "dec is not a number in 1 of 1 rows" in done.stderr
     assert runs() == [("gaia load", "refused", 1)]
+
+
+def test_the_help_states_the_default_errors(run_hapctl):
+    shown = " ".join(run_hapctl("gaia", "load", "--help").stdout.split())
+    assert f"{propagation.POSITION_ERROR_MAS} mas for a position" in shown
+    assert f"{propagation.ERROR_RATIO} times the error of the position" in shown
+    assert f"{propagation.PARALLAX_ERROR_MAS:g} mas for a parallax that is unknown" in shown
 
 
 def test_load_the_real_extract(run_hapctl):

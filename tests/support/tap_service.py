@@ -8,15 +8,16 @@ answers at MAXREC with QUERY_STATUS OVERFLOW.
 import gzip
 import io
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-import numpy as np
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import Table, vstack
@@ -78,13 +79,14 @@ class Job:
 
 @dataclass
 class TapService:
-    """The service; give it tables by their ADQL names in lower case."""
+    """The service; give it tables by their ADQL names in lower case, and a PEM file to speak https."""
 
     tables: dict[str, Table]
     faults: Faults = field(default_factory=Faults)
     queries: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
+    certificate: Path | None = None
 
     def __enter__(self) -> "TapService":
         self.stopping = threading.Event()
@@ -93,6 +95,10 @@ class TapService:
         handler = type("Handler", (_Handler,), {"service": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -105,7 +111,8 @@ class TapService:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}{PATH}"
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.server.server_address[1]}{PATH}"
 
     # -- jobs
     def create(self, parameters: dict[str, str]) -> Job:
@@ -201,6 +208,7 @@ def refused_url() -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     service: TapService
 
     def log_message(self, format: str, *args: object) -> None:
@@ -219,7 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, form: dict[str, str]) -> None:
         service, url = self.service, urlsplit(self.path)
         service.requests.append(f"{self.command} {url.path.removeprefix(PATH)}")
-        service.stopping.wait(service.faults.answer_delay)
+        if service.faults.answer_delay:
+            service.stopping.wait(service.faults.answer_delay)
         with service.lock:
             failing = service.faults.failures < 0 or service.failed < service.faults.failures
             service.failed += failing
@@ -254,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "phase":
             return self._phase(job, form.get("PHASE"))
         if what == "results/result" and job.phase == "COMPLETED":
-            return self._send(200, job.result, "application/x-votable+xml", gzip_it=True, drip=True)
+            return self._send(200, job.result, "application/x-votable+xml", as_result=True)
         if what == "error" and job.phase == "ERROR":
             return self._send(200, error_bytes(job.error), "application/x-votable+xml")
         if what == "":
@@ -295,25 +304,29 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send(self, status: int, body: bytes, kind: str, gzip_it: bool = False, drip: bool = False) -> None:
+    def _send(self, status: int, body: bytes, kind: str, as_result: bool = False) -> None:
+        """Answer; a result goes compressed and in chunks, as the Gaia archive sends it."""
         try:
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            if gzip_it:
-                body = gzip.compress(body, 1)
+            if as_result:
                 self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self._write(body, self.service.faults.drip if drip else 0.0)
-        except (BrokenPipeError, ConnectionResetError):
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self._write_chunks(gzip.compress(body, 1), self.service.faults.drip)
+            else:
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             self.close_connection = True  # the client gave up, as it should when we are slow
 
-    def _write(self, body: bytes, pause: float) -> None:
-        if not pause:
-            self.wfile.write(body)
-            return
-        for byte in np.frombuffer(body, np.uint8):
+    def _write_chunks(self, body: bytes, pause: float) -> None:
+        size = 1 if pause else 4096
+        for start in range(0, len(body), size):
             if self.service.stopping.is_set():
                 return
-            self.wfile.write(bytes([byte]))
+            chunk = body[start : start + size]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             time.sleep(pause)
+        self.wfile.write(b"0\r\n\r\n")
