@@ -19,8 +19,8 @@ from hapctl.cli.output import json_option, print_json, say
 @click.option(
     "--stars", type=click.IntRange(0, 200_000), default=2000, show_default=True, help="In the field."
 )
-@click.option("--ra", type=click.FloatRange(0, 360), default=150.0, show_default=True, help="Degrees.")
-@click.option("--dec", type=click.FloatRange(-90, 90), default=2.2, show_default=True, help="Degrees.")
+@click.option("--ra", type=click.FloatRange(0, 360), default=152.0, show_default=True, help="Degrees.")
+@click.option("--dec", type=click.FloatRange(-90, 90), default=2.0, show_default=True, help="Degrees.")
 @click.option(
     "--exposure-time", type=click.FloatRange(0.5, 5000), default=130.0, show_default=True, help="s."
 )

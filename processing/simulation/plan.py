@@ -61,8 +61,8 @@ class VisitPlan:
     seed: int = 1
     stars: int = 2000
     galaxies: int = 150
-    ra: float = 150.0
-    dec: float = 2.2
+    ra: float = 152.0
+    dec: float = 2.0
     pa_v3: float = 112.3
     start: float = 55993.21
     exposure_time: float = 130.0

@@ -15,7 +15,7 @@ def test_json_lists_what_was_made(tmp_path: Path) -> None:
     report = done.json()
     assert [entry["rootname"] for entry in report["files"]] == ["jhap01a0q"]
     assert report["files"][0]["filter"] == "F606W"
-    assert report["covers"].startswith("circle 150.000000 -72.100000 0.0")
+    assert report["covers"].startswith("circle 152.000000 -72.100000 0.0")
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {
         *("jhap01a0q_flc.fits", "jhap01a0q_rays.fits", "gaia_extract.ecsv"),
