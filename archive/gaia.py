@@ -86,7 +86,7 @@ class LoadedFile:
 def visit_regions(
     connection: Connection, visit: str, margin_arcsec: float | None = None
 ) -> tuple[Region, ...]:
-    """Regions around all exposures of a visit, by their solutions in force.
+    """Regions around all exposures of a visit, by their solutions in force and where alignments begin.
 
     Parameters
     ----------
@@ -98,12 +98,12 @@ def visit_regions(
     Raises
     ------
     NotInCatalogError
-        No exposure of the visit has a solution in force.
+        No exposure of the visit may be used and has a solution in force.
     """
     outlines = outlines_of_visit(connection, visit)
     if not outlines:
         raise NotInCatalogError(
-            f"no exposure of visit '{visit}' has a WCS solution in force", "ingest its files first"
+            f"visit '{visit}' has no exposure with a WCS solution in force", "ingest its files first"
         )
     if margin_arcsec is None:
         margin_arcsec = max(_pointing_arcsec(outline.kind, outline.frame) for outline in outlines)

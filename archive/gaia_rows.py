@@ -8,6 +8,8 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
+from hapctl.archive.alignments import starting_solutions
+from hapctl.archive.products import eligible_exposures
 from hapctl.archive.sky_region import Circle, Ranges, Region, healpix_indices, parse_region
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from hapctl.sql import read_sql
@@ -157,10 +159,13 @@ def list_queries(connection: Connection) -> list[ReferenceQuery]:
 
 
 def outlines_of_visit(connection: Connection, visit: str) -> list[ChipOutline]:
-    """Outlines of all chips of a visit, by the solutions in force."""
+    """Outlines of all chips of a visit, by the solutions in force and by those an alignment begins with."""
+    exposure_ids = [exposure.exposure_id for exposure in eligible_exposures(connection, visit=visit)]
+    solution_ids = list(starting_solutions(connection, exposure_ids).values())
+    asked = {"exposure_ids": exposure_ids, "solution_ids": solution_ids}
     return [
         ChipOutline(rootname, kind, frame, np.array(polygon, dtype=np.float64).reshape(-1, 2))
-        for rootname, kind, frame, polygon in _execute(connection, "visit_outlines", {"visit": visit})
+        for rootname, kind, frame, polygon in _execute(connection, "outlines_of_exposures", asked)
     ]
 
 

@@ -43,8 +43,9 @@ def fetch(
 ) -> None:
     """Ask the TAP service for a field, and keep the answer.
 
-    A visit's field is the outline of its exposures with a margin for the pointing uncertainty of their
-    solutions. What the catalog covers already is not asked again. Afterwards --offline works there.
+    A visit's field is the outline of its exposures, as in force and as an alignment begins, with a margin
+    for the pointing uncertainty. What the catalog covers already is not asked again; afterwards --offline
+    works there.
     """
     from hapctl.archive.gaia import EXTRA_ARCSEC, fetch_missing
     from hapctl.archive.gaia_service import find_release

@@ -39,15 +39,12 @@ class GaiaSettings:
         Further attempts after the first.
     release : str
         Reference catalog, as in WCSNAME.
-    coverage : float
-        Least part of a field, 0 to 1, that the catalog must hold for work offline.
     """
 
     url: str
     timeout: float
     retries: int
     release: str
-    coverage: float
 
 
 @dataclass(frozen=True)
@@ -283,14 +280,6 @@ def _seconds(value: Any) -> float:
     return number
 
 
-def _fraction(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError("must be a number")
-    if not 0 <= (number := float(value)) <= 1:
-        raise ValueError("must be 0 to 1")
-    return number
-
-
 def _bytes(value: Any) -> int:
     match = _SIZE.fullmatch(str(value).strip())
     if isinstance(value, bool) or match is None:
@@ -343,7 +332,6 @@ KEYS: tuple[Key, ...] = (
     Key("gaia.timeout", _seconds, lambda: 300.0, "seconds until an attempt is given up"),
     Key("gaia.retries", _at_least(0), lambda: 3, "further attempts after the first"),
     Key("gaia.release", _text, lambda: "GAIADR3", "reference catalog, as in WCSNAME"),
-    Key("gaia.coverage", _fraction, lambda: 0.9, "least part of a field, 0 to 1, that --offline accepts"),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _BY_OPTION = {key.name.replace(".", "_"): key for key in KEYS}
