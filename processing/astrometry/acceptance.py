@@ -56,7 +56,7 @@ class AcceptanceRule:
     relative_radius_arcsec: float = 3.0
     relative_tolerance_arcsec: float = 0.05
     relative_match_arcsec: float = 0.01
-    absolute_match_arcsec: float = 0.05
+    absolute_match_arcsec: float = 0.02
     error_floor_mas: float = 0.5
     magnitude_limit: float = 3.0
     most_stars: int = 2000

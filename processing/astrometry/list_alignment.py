@@ -227,7 +227,10 @@ def _fitted(
 
 
 def extra_scatter(residuals: Array, errors: Array) -> float:
-    """The error common to all pairs, added in quadrature, that makes their median residual normal.
+    """The error common to all pairs, added in quadrature, that brings three quarters of them to normal.
+
+    The upper quartile, not the median: a catalog in a crowded field states errors that are too small for
+    many of its stars, not for all.
 
     Parameters
     ----------
@@ -244,13 +247,13 @@ def extra_scatter(residuals: Array, errors: Array) -> float:
     if len(errors) < 4:
         return 0.0
     size = np.sum((residuals - np.median(residuals, axis=0)) ** 2, axis=1)
-    usual = 2.0 * np.log(2.0)  # the median of chi-squared with two degrees of freedom
-    low, high = 0.0, float(np.sqrt(np.median(size)))
-    if np.median(size / errors**2) <= usual:
+    usual = 4.0 * np.log(2.0)  # the upper quartile of chi-squared with two degrees of freedom
+    low, high = 0.0, float(np.sqrt(np.quantile(size, 0.75)))
+    if np.quantile(size / errors**2, 0.75) <= usual:
         return 0.0
     for _ in range(30):
         middle = 0.5 * (low + high)
-        too_small = np.median(size / (errors**2 + middle**2)) > usual
+        too_small = np.quantile(size / (errors**2 + middle**2), 0.75) > usual
         low, high = (middle, high) if too_small else (low, middle)
     return high
 
@@ -271,4 +274,4 @@ def _tightened(
         return max(last_tolerance, 0.6 * tolerance)
     used = result.residuals[result.used]
     scatter = 1.4826 * float(np.median(np.abs(used))) if len(used) else tolerance
-    return max(settings.least_tolerance, min(tolerance, max(5.0 * scatter, 0.5 * tolerance)))
+    return max(settings.least_tolerance, min(tolerance, max(12.0 * scatter, 0.5 * tolerance)))
