@@ -155,8 +155,8 @@ cdef inline void spread(
 ) noexcept nogil:
     """Add a covered grid to the sums of the rows and columns that the band has."""
     cdef double per_area = 1.0 / area
-    cdef double least = LEAST_COVER + LEAST_SHARE * fabs(area)
-    cdef double cover, given
+    cdef double least = least_share(area)
+    cdef double cover, share
     cdef Py_ssize_t row, column, at
     for row in range(rows):
         if bottom + row < band.first or bottom + row >= band.stop:
@@ -165,15 +165,45 @@ cdef inline void spread(
         at = (bottom + row - band.first) * band.width + left
         for column in range(columns):
             cover += cells[row * (columns + 1) + column]
-            if fabs(cover) <= least or left + column < 0 or left + column >= band.width:
+            if left + column < 0 or left + column >= band.width:
                 continue
-            given = cover * per_area * weight
-            if not given > 0.0:
-                continue
-            band.sums[2 * (at + column)] += given * value
-            band.sums[2 * (at + column) + 1] += given
-            if band.context != NULL:
-                band.context[at + column] |= band.bit
+            share = cover * per_area
+            give(band, at + column, share if share > least else 0.0, value, weight)
+
+
+cdef inline double least_share(double area) noexcept nogil:
+    """Shares below this are the rounding of sums that cancel."""
+    return LEAST_COVER / fabs(area) + LEAST_SHARE
+
+
+cdef inline void give(
+    const Band *band, Py_ssize_t at, double share, double value, double weight
+) noexcept nogil:
+    """Add one share; a share of 0 changes nothing, so the fast path need not branch."""
+    cdef double given = share * weight
+    band.sums[2 * at] += given * value
+    band.sums[2 * at + 1] += given
+    if band.context != NULL:
+        band.context[at] |= band.bit if share > 0.0 else 0
+
+
+cdef inline void spread_small(
+    const Band *band, const double *cells, Py_ssize_t left, Py_ssize_t bottom,
+    double area, double value, double weight
+) noexcept nogil:
+    """``spread`` of a grid of 3 x 3 cells (4 a row) that lies inside the band: the same sums unrolled."""
+    cdef double per_area = 1.0 / area
+    cdef double least = least_share(area)
+    cdef double cover, share
+    cdef Py_ssize_t at = (bottom - band.first) * band.width + left
+    cdef int row, column
+    for row in range(3):
+        cover = 0.0
+        for column in range(3):
+            cover += cells[4 * row + column]
+            share = cover * per_area
+            give(band, at + column, share if share > least else 0.0, value, weight)
+        at += band.width
 
 
 cdef inline void deposit(
@@ -185,7 +215,7 @@ cdef inline void deposit(
     cdef double y_low = min(min(y[0], y[1]), min(y[2], y[3])) + 0.5
     cdef double y_high = max(max(y[0], y[1]), max(y[2], y[3])) + 0.5
     cdef double area
-    cdef Py_ssize_t left, bottom, columns, rows, k, size
+    cdef Py_ssize_t left, bottom, columns, rows, k
     if not (x_high > 0.0 and x_low < band.width and y_high > band.first and y_low < band.stop):
         return
     if not (x_high - x_low < WIDEST and y_high - y_low < WIDEST):
@@ -198,12 +228,21 @@ cdef inline void deposit(
     bottom = <Py_ssize_t>(y_low + WIDEST) - WIDEST
     columns = <Py_ssize_t>(x_high + WIDEST) - WIDEST - left + 1
     rows = <Py_ssize_t>(y_high + WIDEST) - WIDEST - bottom + 1
-    size = (columns + 1) * rows
-    for k in range(size):
-        cells[k] = 0.0
     for k in range(4):
         x[k] = x[k] + 0.5 - left
         y[k] = y[k] + 0.5 - bottom
+    if (
+        columns <= 3 and rows <= 3 and left >= 0 and left + 3 <= band.width
+        and bottom >= band.first and bottom + 3 <= band.stop
+    ):
+        for k in range(12):
+            cells[k] = 0.0
+        for k in range(4):
+            add_edge(cells, 4, x[k], y[k], x[(k + 1) & 3], y[(k + 1) & 3])
+        spread_small(band, cells, left, bottom, -area, value, weight)
+        return
+    for k in range((columns + 1) * rows):
+        cells[k] = 0.0
     for k in range(4):
         add_edge(cells, columns + 1, x[k], y[k], x[(k + 1) & 3], y[(k + 1) & 3])
     # Seen with y upwards, an edge that rises on the left of its pixel covers what is right of it.
