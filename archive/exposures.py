@@ -1,13 +1,13 @@
 """Exposures, their files and where these lie: the rows that ingest writes and others read."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from hapctl.archive.errors import NotInCatalogError, RefusedByCatalogError
-from hapctl.sql import read_sql
-from sqlalchemy import Connection, text
+from hapctl.archive.statements import execute
+from sqlalchemy import Connection
 
 SUFFIX_ORDER = ("flc", "flt", "c0m", "c0f")
 """Of several files of an exposure the first of these stands for it (CTE-corrected before not)."""
@@ -130,14 +130,10 @@ def _rank(suffix: str) -> tuple[int, str]:
     return (SUFFIX_ORDER.index(suffix) if suffix in SUFFIX_ORDER else len(SUFFIX_ORDER)), suffix
 
 
-def _execute(connection: Connection, statement: str, parameters: Any = None) -> Any:
-    return connection.execute(text(read_sql(f"statements/{statement}.sql")), parameters)
-
-
 def known_file(connection: Connection, root_id: int, path: str) -> KnownFile | None:
     """Return what the catalog knows of the file at a place, or None."""
-    row = _execute(connection, "known_file", {"root_id": root_id, "path": path}).one_or_none()
-    return KnownFile(*row) if row else None
+    row = execute(connection, "known_file", {"root_id": root_id, "path": path}).one_or_none()
+    return KnownFile(**row._mapping) if row else None
 
 
 def register_exposure(connection: Connection, run_id: int, row: ExposureRow) -> int:
@@ -148,7 +144,7 @@ def register_exposure(connection: Connection, run_id: int, row: ExposureRow) -> 
     int
         ``exposure_id``. The row stays locked until the transaction ends.
     """
-    _execute(connection, "register_exposure", {**asdict(row), "run_id": run_id})
+    execute(connection, "register_exposure", {**vars(row), "run_id": run_id})
     return lock_exposure(connection, row.rootname)
 
 
@@ -160,7 +156,7 @@ def lock_exposure(connection: Connection, rootname: str) -> int:
     NotInCatalogError
         No exposure of that name.
     """
-    found = _execute(connection, "lock_exposure", {"rootname": rootname.lower()}).scalar_one_or_none()
+    found = execute(connection, "lock_exposure", {"rootname": rootname.lower()}).scalar_one_or_none()
     if found is None:
         raise NotInCatalogError(
             f"no exposure {rootname} in the catalog", "ingest its file first: hapctl ingest"
@@ -170,13 +166,13 @@ def lock_exposure(connection: Connection, rootname: str) -> int:
 
 def update_exposure(connection: Connection, run_id: int, row: ExposureRow) -> None:
     """Take the keywords of an exposure from the file that stands for it now."""
-    _execute(connection, "update_exposure", {**asdict(row), "run_id": run_id})
+    execute(connection, "update_exposure", {**vars(row), "run_id": run_id})
 
 
 def file_state(connection: Connection, exposure_id: int, suffix: str, sha256: str) -> FileState:
     """Return what the catalog holds for a suffix of an exposure and a content."""
     names = {"exposure_id": exposure_id, "suffix": suffix, "sha256": sha256}
-    row = _execute(connection, "file_state", names).one()
+    row = execute(connection, "file_state", names).one()
     return FileState(row.file_id, row.current_file_id, row.fits_date, tuple(row.suffixes), row.origin)
 
 
@@ -191,30 +187,30 @@ def record_file(
         ``file_id``.
     """
     names = {"run_id": run_id, "exposure_id": exposure_id}
-    file_id = int(_execute(connection, "insert_file", {**asdict(file), **names}).scalar_one())
-    _execute(connection, "insert_chip", [{**asdict(chip), "file_id": file_id} for chip in chips])
-    _execute(connection, "close_current_file", {**names, "suffix": file.suffix})
-    _execute(connection, "put_file_in_force", {**names, "suffix": file.suffix, "file_id": file_id})
+    file_id = int(execute(connection, "insert_file", {**vars(file), **names}).scalar_one())
+    execute(connection, "insert_chip", [{**vars(chip), "file_id": file_id} for chip in chips])
+    execute(connection, "close_current_file", {**names, "suffix": file.suffix})
+    execute(connection, "put_file_in_force", {**names, "suffix": file.suffix, "file_id": file_id})
     return file_id
 
 
 def record_place(connection: Connection, run_id: int, file_id: int, place: Place) -> None:
     """Record where a file content lies; what was at that place before is closed."""
-    names = {**asdict(place), "run_id": run_id, "file_id": file_id}
-    _execute(connection, "close_place", names)
-    _execute(connection, "insert_place", names)
+    names = {**vars(place), "run_id": run_id, "file_id": file_id}
+    execute(connection, "close_place", names)
+    execute(connection, "insert_place", names)
 
 
 def close_places(connection: Connection, run_id: int, location_ids: Sequence[int]) -> None:
     """Say that files no longer lie where they lay."""
     if location_ids:
-        _execute(connection, "close_places", {"run_id": run_id, "location_ids": list(location_ids)})
+        execute(connection, "close_places", {"run_id": run_id, "location_ids": list(location_ids)})
 
 
 def other_places(connection: Connection, file_id: int, place: Place) -> list[tuple[int, str, str]]:
     """Return location_id, root and relative path of the other places of a content."""
     names = {"file_id": file_id, "root_id": place.root_id, "path": place.path}
-    return [tuple(row) for row in _execute(connection, "other_places", names)]
+    return [tuple(row) for row in execute(connection, "other_places", names)]
 
 
 def withdraw_exposure(connection: Connection, run_id: int, rootname: str, reason: str) -> None:
@@ -229,7 +225,7 @@ def withdraw_exposure(connection: Connection, run_id: int, rootname: str, reason
     """
     exposure_id = lock_exposure(connection, rootname)
     names = {"exposure_id": exposure_id, "run_id": run_id, "reason": reason}
-    if _execute(connection, "withdraw_exposure", names).rowcount == 0:
+    if execute(connection, "withdraw_exposure", names).rowcount == 0:
         raise RefusedByCatalogError(f"{rootname} is withdrawn already", "see 'hapctl exposure show'")
 
 
@@ -241,7 +237,7 @@ def exposure_report(connection: Connection, rootname: str) -> dict[str, Any]:
     NotInCatalogError
         No exposure of that name.
     """
-    found = _execute(connection, "exposure_report", {"rootname": rootname.lower()}).scalar_one_or_none()
+    found = execute(connection, "exposure_report", {"rootname": rootname.lower()}).scalar_one_or_none()
     if found is None:
         raise NotInCatalogError(
             f"no exposure {rootname} in the catalog", "ingest its file first: hapctl ingest"

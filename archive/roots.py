@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hapctl.archive.errors import NotInCatalogError, RefusedByCatalogError
-from hapctl.sql import read_sql
-from sqlalchemy import Connection, text
+from hapctl.archive.statements import execute
+from sqlalchemy import Connection
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ArchiveRoot:
 
 def list_roots(connection: Connection) -> list[ArchiveRoot]:
     """Return all roots in order of their paths."""
-    return [ArchiveRoot(*row) for row in connection.execute(text(read_sql("statements/list_roots.sql")))]
+    return [ArchiveRoot(*row) for row in execute(connection, "list_roots")]
 
 
 def roots_covering(connection: Connection, run_id: int, folders: Iterable[str]) -> dict[str, int]:
@@ -32,7 +32,7 @@ def roots_covering(connection: Connection, run_id: int, folders: Iterable[str]) 
         Absolute paths of folders in which files lie.
     """
     # Two ingests at once must not both make the same root.
-    connection.execute(text(read_sql("statements/lock_roots.sql")))
+    execute(connection, "lock_roots")
     known = {root.path: root.root_id for root in list_roots(connection)}
     for folder in sorted(set(folders), key=lambda path: (len(PurePosixPath(path).parts), path)):
         if root_of(folder, known) is None:
@@ -50,14 +50,13 @@ def root_of(path: str, roots: dict[str, int]) -> tuple[int, str] | None:
 
 
 def _new_root(connection: Connection, run_id: int, path: str) -> int:
-    found = connection.execute(text(read_sql("statements/insert_root.sql")), {"run_id": run_id, "path": path})
+    found = execute(connection, "insert_root", {"run_id": run_id, "path": path})
     return int(found.scalar_one())
 
 
 def relative_paths(connection: Connection, root_id: int) -> list[str]:
     """Return the relative paths of the files that lie under a root."""
-    statement = text(read_sql("statements/paths_under_root.sql"))
-    return list(connection.scalars(statement, {"root_id": root_id}))
+    return list(execute(connection, "paths_under_root", {"root_id": root_id}).scalars())
 
 
 def find_root(connection: Connection, path: str) -> ArchiveRoot:
@@ -85,5 +84,5 @@ def move_root(connection: Connection, run_id: int, root: ArchiveRoot, new_path: 
     if any(other.path == new_path for other in list_roots(connection)):
         raise RefusedByCatalogError(f"{new_path} is a root already", "see 'hapctl root list'")
     names = {"run_id": run_id, "root_id": root.root_id, "path": new_path}
-    connection.execute(text(read_sql("statements/close_root_path.sql")), names)
-    connection.execute(text(read_sql("statements/insert_root_path.sql")), names)
+    execute(connection, "close_root_path", names)
+    execute(connection, "insert_root_path", names)

@@ -35,7 +35,7 @@ BANDS: tuple[tuple[float, int], ...] = (
     (POLE, 1),
 )
 
-_REACH = math.cos(math.radians(3.6))  # the corner of a projection cell's last sky cell is 3.55 degrees out
+_REACH_ANGLE = math.radians(3.6)  # the corner of a projection cell's last sky cell is 3.55 degrees out
 _NAME = re.compile(r"(?:skycell-)?p(\d{4})x(\d{2})y(\d{2})")
 
 
@@ -182,7 +182,7 @@ def cells_containing(ra: float, dec: float) -> list[SkyCell]:
         )
     vector = _unit_vectors(ra, dec)
     found: list[SkyCell] = []
-    for number in np.flatnonzero(_axes()[2] @ vector >= _REACH).tolist():
+    for number in np.flatnonzero(_axes()[2] @ vector >= math.cos(_REACH_ANGLE)).tolist():
         x, y = _project(number, vector).tolist()
         cell = projection_cells()[number]
         found += [SkyCell(cell, cx, cy) for cy in _columns(y, y) for cx in _columns(x, x)]
@@ -233,11 +233,19 @@ def cells_overlapping(polygons: Sequence[ArrayLike]) -> list[tuple[SkyCell, floa
     vectors = [_unit_vectors(*np.asarray(polygon, dtype=float).T) for polygon in polygons]
     if not vectors:
         return []
-    near = np.max(np.concatenate(vectors) @ _axes()[2].T, axis=0) >= _REACH
     found: list[tuple[SkyCell, float]] = []
-    for number in np.flatnonzero(near).tolist():
+    for number in _planes_near(np.concatenate(vectors)):
         found += _overlaps_in(number, [_project(number, corners).tolist() for corners in vectors])
     return sorted(found, key=lambda pair: pair[0].cell_id)
+
+
+def _planes_near(vectors: NDArray[np.float64]) -> list[int]:
+    """Return the projection cells whose grids some of the positions may reach."""
+    centre = vectors.mean(axis=0)
+    centre /= np.linalg.norm(centre)
+    radius = math.acos(max(-1.0, min(1.0, float((vectors @ centre).min()))))
+    near: list[int] = np.flatnonzero(_axes()[2] @ centre >= math.cos(_REACH_ANGLE + radius)).tolist()
+    return near
 
 
 _Points = list[tuple[float, float]]

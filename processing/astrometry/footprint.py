@@ -109,11 +109,12 @@ def healpix_ranges(rings: Sequence[Ring], order: int = HEALPIX_ORDER) -> list[tu
     list of (int, int)
         Half-open ranges, sorted, disjoint, not adjacent.
     """
+    from astropy.units import deg
     from mocpy import MOC
 
     if not rings:
         return []
-    parts = [MOC.from_polygons(list(ring.T), max_depth=order, n_threads=1)[0] for ring in rings]
+    parts = [MOC.from_polygon(ring[:, 0] * deg, ring[:, 1] * deg, max_depth=order) for ring in rings]
     whole = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
     return [(int(low), int(high)) for low, high in whole.to_depth29_ranges]
 

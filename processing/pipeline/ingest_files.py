@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -310,7 +310,7 @@ def _file_row(content: _Content) -> FileRow:
 
 
 def _chip_rows(facts: ExposureFacts) -> list[ChipRow]:
-    return [ChipRow(**asdict(chip)) for chip in facts.chips]
+    return [ChipRow(**vars(chip)) for chip in facts.chips]
 
 
 def header_json(header: Header) -> str:
