@@ -123,7 +123,7 @@ def fetch_sources(circle: Circle, release: GaiaRelease, service: GaiaService) ->
     try:
         stars = attempts(_attempt, circle, release, service, adql)
     except TapError as error:
-        remedy = "try again later, or set HAPCTL_GAIA_URL to another TAP service; --offline uses what the catalog holds"
+        remedy = "try later, or another service by HAPCTL_GAIA_URL; --offline uses what the catalog holds"
         raise ServiceUnavailableError(f"Gaia at {service.url}: {error}", remedy) from error
     return FetchedSources(release, service.url, adql, circle, stars)
 
