@@ -8,6 +8,7 @@ refuses to run as root: there the data lie under `ROOT_FOLDER`, owned by an acco
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -40,6 +41,7 @@ OWNER_ROLE = "hapctl_owner"
 READER_ROLE = "hapctl_reader"
 ADMIN_ROLE = "postgres"
 
+_LOG_LINE = re.compile(r" (?:LOG|ERROR|FATAL|PANIC|HINT):\s+(.+)")
 _LOCK_SECONDS = 120
 _START_SECONDS = 60
 
@@ -233,7 +235,7 @@ class EmbeddedServer:
         PostgreSQL refuses to start while these name a number that any living process has now, as often
         happens after a container restarts.
         """
-        if self.pid() is None:
+        if not (self.data / "postmaster.pid").exists():
             return
         self._wait(
             lambda: not _processes_in(self.data), f"processes of a killed server still work in {self.data}"
@@ -287,6 +289,7 @@ class EmbeddedServer:
         command = [str(self._binaries() / program), *arguments]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment["LC_ALL"] = "C"
+        log_size = self.log.stat().st_size if self.log.exists() else 0
         with tempfile.TemporaryFile("w+") as output:
             try:
                 done = subprocess.run(
@@ -306,17 +309,21 @@ class EmbeddedServer:
                 ) from error
             if done.returncode != 0:
                 output.seek(0)
-                raise self._failure(program, output.read())
+                raise self._failure(program, output.read(), log_size)
 
-    def _failure(self, program: str, output: str) -> ServiceUnavailableError:
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        if program == "pg_ctl" and self.log.exists():
-            lines = self.log.read_text(errors="replace").splitlines()[-3:] or lines
-        telling = [line for line in lines if "FATAL" in line or "error" in line.lower()]
-        reason = (telling or lines or ["no reason given"])[0]
+    def _failure(self, program: str, output: str, log_size: int) -> ServiceUnavailableError:
+        told = _LOG_LINE.findall(self._log_since(log_size))
+        lines = told or [line.strip() for line in output.splitlines() if line.strip()]
+        reason = "; ".join(lines[-3:]) or "no reason given"
         return ServiceUnavailableError(
             f"{program} of the embedded PostgreSQL failed: {reason}", f"see {self.log}, {OWN_DATABASE}"
         )
+
+    def _log_since(self, size: int) -> str:
+        try:
+            return self.log.read_bytes()[size:].decode(errors="replace")
+        except OSError:
+            return ""
 
     def _binaries(self) -> Path:
         if self.binaries is not None:

@@ -136,7 +136,11 @@ def reachable_binaries(binaries: Path, account: Account) -> Path:
             shutil.copytree(libraries, copy / libraries.name, dirs_exist_ok=True)
         fresh = target.with_name(f"{install.name}.{os.getpid()}")
         shutil.copytree(install, fresh, symlinks=True)
-        fresh.rename(target)
+        try:
+            fresh.rename(target)
+        except OSError:
+            # The server of another home has just done the same.
+            shutil.rmtree(fresh)
     return target / "bin"
 
 

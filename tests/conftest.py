@@ -107,6 +107,12 @@ def run_hapctl(hapctl_home: Path, database_url: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
+def run_anywhere(hapctl_home: Path) -> Runner:
+    """Return ``run(*arguments)``: hapctl in this process, on whatever database the environment names."""
+    return lambda *arguments, **more: run_here(arguments, **more)
+
+
+@pytest.fixture
 def run_hapctl_apart(hapctl_home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """Return ``run(*arguments, stdin="", environment=None)``: hapctl in a process of its own."""
     monkeypatch.setenv("HAPCTL_DATABASE_URL", database_url)
