@@ -173,6 +173,7 @@ def _reference_folder(name: str, value: str | None) -> Finding:
 
 
 def _gaia(url: str, offline: bool) -> Finding:
+    from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
@@ -186,7 +187,7 @@ def _gaia(url: str, offline: bool) -> Finding:
     except HTTPError as error:
         if error.code >= 500:
             return _gaia_trouble(url, f"HTTP {error.code}")
-    except (URLError, TimeoutError, ConnectionError) as error:
+    except (URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         return _gaia_trouble(url, str(getattr(error, "reason", error)))
     return Finding("gaia", OK, f"{url} answers")
 
