@@ -136,16 +136,18 @@ def known_file(connection: Connection, root_id: int, path: str) -> KnownFile | N
     return KnownFile(**row._mapping) if row else None
 
 
-def register_exposure(connection: Connection, run_id: int, row: ExposureRow) -> int:
+def register_exposure(connection: Connection, run_id: int, row: ExposureRow) -> tuple[int, bool]:
     """Make the rows of proposal, visit and exposure where they are missing; lock the exposure.
 
     Returns
     -------
-    int
-        ``exposure_id``. The row stays locked until the transaction ends.
+    exposure_id : int
+        The row stays locked until the transaction ends.
+    is_new : bool
+        Whether it was made here.
     """
-    execute(connection, "register_exposure", {**vars(row), "run_id": run_id})
-    return lock_exposure(connection, row.rootname)
+    found = execute(connection, "register_exposure", {**vars(row), "run_id": run_id}).one()
+    return found.exposure_id, found.is_new
 
 
 def lock_exposure(connection: Connection, rootname: str) -> int:
@@ -177,28 +179,37 @@ def file_state(connection: Connection, exposure_id: int, suffix: str, sha256: st
 
 
 def record_file(
-    connection: Connection, run_id: int, exposure_id: int, file: FileRow, chips: Sequence[ChipRow]
+    connection: Connection,
+    run_id: int,
+    exposure_id: int,
+    file: FileRow,
+    chips: Sequence[ChipRow],
+    place: Place,
+    replaces: int | None = None,
 ) -> int:
-    """Record a content of a file of an exposure, with its chips, and put it in force.
+    """Record a new content of a file of an exposure, with its chips and its place, and put it in force.
+
+    Parameters
+    ----------
+    replaces : int, optional
+        The content in force until now.
 
     Returns
     -------
     int
         ``file_id``.
     """
-    names = {"run_id": run_id, "exposure_id": exposure_id}
-    file_id = int(execute(connection, "insert_file", {**vars(file), **names}).scalar_one())
+    names = {"run_id": run_id, "exposure_id": exposure_id, "suffix": file.suffix}
+    if replaces is not None:
+        execute(connection, "close_current_file", names)
+    file_id = int(execute(connection, "insert_file", {**vars(place), **vars(file), **names}).scalar_one())
     execute(connection, "insert_chip", [{**vars(chip), "file_id": file_id} for chip in chips])
-    execute(connection, "close_current_file", {**names, "suffix": file.suffix})
-    execute(connection, "put_file_in_force", {**names, "suffix": file.suffix, "file_id": file_id})
     return file_id
 
 
 def record_place(connection: Connection, run_id: int, file_id: int, place: Place) -> None:
-    """Record where a file content lies; what was at that place before is closed."""
-    names = {**vars(place), "run_id": run_id, "file_id": file_id}
-    execute(connection, "close_place", names)
-    execute(connection, "insert_place", names)
+    """Record where a known content lies."""
+    execute(connection, "insert_place", {**vars(place), "run_id": run_id, "file_id": file_id})
 
 
 def close_places(connection: Connection, run_id: int, location_ids: Sequence[int]) -> None:

@@ -318,26 +318,26 @@ def activate(
     ids = sorted(chosen)
     execute(connection, "lock_exposures", {"exposure_ids": ids})
     names = {"exposure_ids": ids, "solution_ids": [chosen[key] for key in ids]}
-    _check_eligible(connection, names)
-    changed = list(execute(connection, "solutions_to_change", names).scalars())
-    for exposure_id in changed:
-        row = {"exposure_id": exposure_id, "solution_id": chosen[exposure_id], "run_id": run_id}
-        execute(connection, "close_active", row)
-        execute(connection, "put_solution_in_force", {**row, "origin": origin, "reason": reason})
-    return changed
+    rows = execute(connection, "solutions_to_change", names).all()
+    for row in rows:
+        _check_eligible(row)
+    changed = [row for row in rows if row.active_id != row.solution_id]
+    for row in changed:
+        values = {"exposure_id": row.exposure_id, "solution_id": row.solution_id, "run_id": run_id}
+        if row.active_id is not None:
+            execute(connection, "close_active", values)
+        execute(connection, "put_solution_in_force", {**values, "origin": origin, "reason": reason})
+    return [row.exposure_id for row in changed]
 
 
-def _check_eligible(connection: Connection, names: Mapping[str, Any]) -> None:
-    for row in execute(connection, "solutions_to_check", names):
-        if row.wcsname is None:
-            raise NotInCatalogError(
-                f"solution {row.solution_id} is not one of {row.rootname}", "see 'hapctl wcs list'"
-            )
-        if row.problem is not None:
-            raise RefusedByCatalogError(
-                f"{row.wcsname} of {row.rootname} must not be put in force: {row.problem}",
-                "choose another solution",
-            )
+def _check_eligible(row: Any) -> None:
+    if row.wcsname is None:
+        raise NotInCatalogError(f"solution {row.solution_id} is not one of {row.rootname}", _LIST)
+    if row.problem is not None:
+        raise RefusedByCatalogError(
+            f"{row.wcsname} of {row.rootname} must not be put in force: {row.problem}",
+            "choose another solution",
+        )
 
 
 def active_solution(connection: Connection, exposure_id: int) -> ActiveSolution | None:

@@ -21,6 +21,7 @@ from hapctl.archive.exposures import (
     ExposureRow,
     FileRow,
     FileState,
+    KnownFile,
     Place,
     close_places,
     file_state,
@@ -93,6 +94,7 @@ class _Content:
     found: Sequence[FoundSolution]
     sha256: str
     place: Place
+    known: KnownFile | None
 
 
 def ingest_groups(
@@ -178,22 +180,32 @@ def _without_path(message: str, path: str) -> str:
 
 
 def _ingest(catalog: Catalog, run_id: int, request: IngestRequest, verify: bool) -> IngestResult:
+    """Ingest one file in one transaction; again, where that was the victim of a deadlock."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with catalog.begin() as connection:
+                return _ingest_in(connection, run_id, request, verify)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _ingest_in(connection: Connection, run_id: int, request: IngestRequest, verify: bool) -> IngestResult:
     status = os.stat(request.path)
     place = Place(request.root_id, request.relative_path, status.st_size, status.st_mtime_ns)
-    if not verify:
-        with catalog.begin() as connection:
-            known = known_file(connection, place.root_id, place.path)
-        if known and (known.size_bytes, known.mtime_ns) == (place.size_bytes, place.mtime_ns):
-            counts = known.headerlets, known.solutions
-            return IngestResult(request.path, known.rootname, "unchanged", "", *counts)
+    known = known_file(connection, place.root_id, place.path)
+    if known and not verify and (known.size_bytes, known.mtime_ns) == (place.size_bytes, place.mtime_ns):
+        counts = known.headerlets, known.solutions
+        return IngestResult(request.path, known.rootname, "unchanged", "", *counts)
     path = Path(request.path)
     extensions = read_fits(path)
     if kind := rejected_kind(extensions, path.name):
         return IngestResult(request.path, None, "rejected", kind)
-    content = _Content(
-        exposure_facts(extensions, path.name), solutions_in(extensions, path.name), _sha256(path), place
-    )
-    return _write(catalog, run_id, request, content)
+    facts = exposure_facts(extensions, path.name)
+    content = _Content(facts, solutions_in(extensions, path.name), _sha256(path), place, known)
+    outcome, reason = _record(connection, run_id, content)
+    return IngestResult(request.path, facts.rootname, outcome, reason, facts.headerlets, len(content.found))
 
 
 def _sha256(path: Path) -> str:
@@ -201,38 +213,28 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(catalog: Catalog, run_id: int, request: IngestRequest, content: _Content) -> IngestResult:
-    """Write a file in one transaction; again, where it was the victim of a deadlock."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with catalog.begin() as connection:
-                status, reason = _record(connection, run_id, content)
-            break
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES:
-                raise
-    facts = content.facts
-    return IngestResult(request.path, facts.rootname, status, reason, facts.headerlets, len(content.found))
-
-
 def _record(connection: Connection, run_id: int, content: _Content) -> tuple[Status, str]:
     facts = content.facts
     row = _exposure_row(facts)
-    exposure_id = register_exposure(connection, run_id, row)
+    exposure_id, is_new = register_exposure(connection, run_id, row)
     state = file_state(connection, exposure_id, facts.suffix, content.sha256)
     if state.file_id is not None:
-        _record_place(connection, run_id, state.file_id, content.place)
+        _record_place(connection, run_id, state.file_id, content)
         superseded = state.file_id != state.current_file_id
         return "unchanged", "an older content, no longer in force" if superseded else ""
+    if content.known:  # whatever follows, that content is no longer at this place
+        close_places(connection, run_id, [content.known.location_id])
     if refusal := _not_newer(facts, state):
         return "rejected", refusal
-    file_id = record_file(connection, run_id, exposure_id, _file_row(content), _chip_rows(facts))
-    _record_place(connection, run_id, file_id, content.place)
-    if state.is_best(facts.suffix):
+    file, chips = _file_row(content), _chip_rows(facts)
+    file_id = record_file(
+        connection, run_id, exposure_id, file, chips, content.place, replaces=state.current_file_id
+    )
+    if not is_new and state.is_best(facts.suffix):
         update_exposure(connection, run_id, row)
     reason = _record_solutions(connection, run_id, exposure_id, file_id, content, state)
-    status: Status = "new" if state.current_file_id is None else "updated"
-    return status, facts.rejection_reason or reason
+    outcome: Status = "new" if state.current_file_id is None else "updated"
+    return outcome, facts.rejection_reason or reason
 
 
 def _not_newer(facts: ExposureFacts, state: FileState) -> str:
@@ -247,14 +249,17 @@ def _not_newer(facts: ExposureFacts, state: FileState) -> str:
     return f"other content than the file in force, and not newer: DATE {dates}"
 
 
-def _record_place(connection: Connection, run_id: int, file_id: int, place: Place) -> None:
-    """Record where a file lies; close other places of its content from which it is gone (it moved)."""
-    known = known_file(connection, place.root_id, place.path)
+def _record_place(connection: Connection, run_id: int, file_id: int, content: _Content) -> None:
+    """Record where a known content lies; close its other places from which it is gone (it moved)."""
+    known, place = content.known, content.place
+    gone = [number for number, root, path in other_places(connection, file_id, place) if _is_gone(root, path)]
     now = (file_id, place.size_bytes, place.mtime_ns)
-    if known is None or (known.file_id, known.size_bytes, known.mtime_ns) != now:
+    same = known is not None and (known.file_id, known.size_bytes, known.mtime_ns) == now
+    if known is not None and not same:
+        gone.append(known.location_id)
+    close_places(connection, run_id, gone)
+    if not same:
         record_place(connection, run_id, file_id, place)
-    others = other_places(connection, file_id, place)
-    close_places(connection, run_id, [number for number, root, path in others if _is_gone(root, path)])
 
 
 def _is_gone(root: str, path: str) -> bool:

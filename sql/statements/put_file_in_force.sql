@@ -1,2 +1,0 @@
-INSERT INTO exposure_file_current (exposure_id, suffix, file_id, run_id)
-VALUES (:exposure_id, :suffix, :file_id, :run_id)
