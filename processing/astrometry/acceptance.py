@@ -23,7 +23,7 @@ class AcceptanceRule:
         What the policy row is called.
     search_radius_arcsec, search_roll_deg, search_tolerance_arcsec : float
         Reach and tolerance of the search for the offset to the catalog.
-    relative_radius_arcsec, relative_tolerance_arcsec : float
+    relative_radius_arcsec, relative_roll_deg, relative_tolerance_arcsec : float
         The same between exposures of a visit.
     relative_match_arcsec, absolute_match_arcsec : float
         The tightest tolerance of a match.
@@ -54,6 +54,7 @@ class AcceptanceRule:
     search_roll_deg: float = 0.12
     search_tolerance_arcsec: float = 0.1
     relative_radius_arcsec: float = 3.0
+    relative_roll_deg: float = 0.02
     relative_tolerance_arcsec: float = 0.05
     relative_match_arcsec: float = 0.01
     absolute_match_arcsec: float = 0.02
@@ -110,6 +111,7 @@ class AcceptanceRule:
         return replace(
             self.absolute_settings(),
             radius=self.relative_radius_arcsec,
+            roll_deg=self.relative_roll_deg,
             tolerance=self.relative_tolerance_arcsec,
             least_tolerance=self.relative_match_arcsec,
         )
@@ -215,7 +217,7 @@ def judge(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
 def _summary(evidence: Evidence, rule: AcceptanceRule) -> str:
     return (
         f"{evidence.stars} stars ({evidence.geometry}), rms {evidence.rms_mas:.1f} mas at most in a "
-        f"coordinate; the best of {rule.decoys} decoys matched {evidence.decoy_score}"
+        f"coordinate; no decoy of {rule.decoys} matched more than {evidence.decoy_score}"
     )
 
 

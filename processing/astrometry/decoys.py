@@ -8,7 +8,14 @@ of them scores as high. Positions are tangent-plane coordinates in arcsec.
 from collections.abc import Iterator
 
 import numpy as np
-from hapctl.processing.astrometry.list_alignment import MatchSettings, StarList, align_lists
+from hapctl.processing.astrometry.list_alignment import (
+    FIRST_MATCH,
+    MatchSettings,
+    StarList,
+    align_lists,
+    search,
+)
+from hapctl.processing.astrometry.matching import match_mutual
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -67,8 +74,8 @@ def best_decoy_score(
     tolerance : float
         Tolerance of the true list's last match, arcsec.
     least : int
-        A decoy with fewer matches than this on the way is followed no further; its score is what it
-        had then, which is no less than what it would have had in the end.
+        What the true list matched. A decoy that brings fewer pairs together even loosely is followed no
+        further, and that looser number is its score.
     seed : int
         Of the decoys.
 
@@ -76,12 +83,19 @@ def best_decoy_score(
     -------
     int
     """
-    best = 0
-    for decoy in decoy_lists(reference, settings.radius, count, seed):
-        result = align_lists(sources, decoy, settings, last_tolerance=tolerance, least=least)
-        if result is not None:
-            best = max(best, len(result.source) if len(result.source) < least else result.count)
-    return best
+    decoys = decoy_lists(reference, settings.radius, count, seed)
+    return max((_score(sources, decoy, settings, tolerance, least) for decoy in decoys), default=0)
+
+
+def _score(sources: StarList, decoy: StarList, settings: MatchSettings, tolerance: float, least: int) -> int:
+    peak = search(sources, decoy, settings)
+    if peak is None:
+        return 0
+    loose, _ = match_mutual(peak.fit(sources.points), decoy.points, FIRST_MATCH * settings.tolerance)
+    if len(loose) < least:
+        return len(loose)
+    result = align_lists(sources, decoy, settings, last_tolerance=tolerance, peak=peak)
+    return 0 if result is None else result.count
 
 
 def _shift(random: np.random.Generator, size: Array, radius: float, *, plain: bool) -> Array:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
+FIRST_MATCH = 1.5
+"""Tolerance of the first match, in units of that of the search."""
 GEOMETRIES: tuple[Geometry, ...] = ("rscale", "rshift", "shift")
 
 
@@ -130,7 +132,7 @@ def align_lists(
     settings: MatchSettings,
     *,
     last_tolerance: float | None = None,
-    least: int = 2,
+    peak: OffsetPeak | None = None,
 ) -> ListAlignment | None:
     """Find the transformation that takes the sources onto the reference stars.
 
@@ -141,18 +143,18 @@ def align_lists(
     last_tolerance : float, optional
         End with this tolerance (arcsec), not with one made from the scatter: for decoys, which are
         to be judged as the real list was.
-    least : int
-        Stop when fewer pairs are left once the whole list takes part.
+    peak : OffsetPeak, optional
+        What the search has found already.
 
     Returns
     -------
     ListAlignment or None
         None where fewer than two pairs agree.
     """
-    peak = search(sources, reference, settings)
+    peak = peak or search(sources, reference, settings)
     if peak is None or peak.count < 2:
         return None
-    fit, tolerance = peak.fit, 1.5 * settings.tolerance
+    fit, tolerance = peak.fit, FIRST_MATCH * settings.tolerance
     best: ListAlignment | None = None
     pairs: tuple[Indices, Indices] | None = None
     bright = slice(None, 4 * settings.search_stars)
@@ -164,8 +166,6 @@ def align_lists(
         result = _fitted(mine, reference, found, settings, fit)
         best = ListAlignment(result, *found, peak, tolerance)
         if pairs is not None and turn > 4 and all(map(np.array_equal, pairs, found)):
-            break
-        if turn > 1 and len(found[0]) < least:
             break
         fit, pairs = result.fit, found
         tolerance = _tightened(result, tolerance, settings, last_tolerance)

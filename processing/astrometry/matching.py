@@ -166,7 +166,7 @@ def _rolls(offsets: Array, roll_deg: float, tolerance: float) -> Array:
 def _densest(differences: Array, tolerance: float) -> tuple[int, Array]:
     """The difference with most others within the tolerance: their number, and their mean."""
     count = _near_counts(differences, tolerance)
-    candidates = np.argsort(-count, kind="stable")[:12]
+    candidates = np.argsort(-count, kind="stable")[:6]
     best, shift = 0, differences[candidates[0]]
     for place in differences[candidates]:
         near = _within(differences, place, tolerance)

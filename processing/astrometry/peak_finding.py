@@ -7,6 +7,7 @@ from hapctl.processing.astrometry import effective_psf
 from hapctl.processing.astrometry.effective_psf import EffectivePsf
 from hapctl.processing.astrometry.psf_building import build_psf
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 
@@ -105,8 +106,19 @@ def peaks(
     row, column, centre = row[top], column[top], centre[top]
     order = np.argsort(-centre, kind="stable")
     row, column = row[order], column[order]
-    spiky = _spikes(image, row, column)
+    spiky = _spikes(image, row, column) | (
+        image[row, column] > _sharpest(settings.fwhm) * filtered[row, column]
+    )
     return column[~spiky][: settings.max_sources], row[~spiky][: settings.max_sources]
+
+
+def _sharpest(fwhm: float) -> float:
+    """The largest ratio of peak pixel to filtered image that is believed of a star a fifth narrower."""
+    kernel = _kernel(fwhm)
+    half = len(kernel) // 2
+    edges = np.arange(-half, half + 2) - 0.5
+    star = np.diff(ndtr(edges * 2.3548200450309493 / (0.8 * fwhm)))
+    return 1.3 * float(star[half] / np.sum(kernel * star)) ** 2
 
 
 def _spikes(image: NDArray[np.float32], row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.bool_]:
