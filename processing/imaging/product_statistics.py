@@ -54,16 +54,17 @@ class StatisticsGatherer:
         self._combinations = np.zeros(1 << len(exposures), dtype=np.int64) if exact else None
         self._depths = np.zeros(len(exposures) + 1, dtype=np.int64)
         self._seconds = np.zeros(_BINS, dtype=np.int64)
-        self._seconds_sum = 0.0
+        self._seen_by = np.zeros(len(exposures), dtype=np.int64)
 
     def add(self, weight: NDArray[np.float32], context: NDArray[np.int32]) -> None:
         """Count a band: weight, shape (rows, nx), and context, shape (planes, rows, nx)."""
         covered = np.any(context != 0, axis=0)
         if not covered.any():
             return
-        seen = weight[covered]
-        self._weight_sum += float(seen.sum(dtype=np.float64))
-        self._weights += _histogram(seen, self._largest)
+        # row by row, so that the sum does not depend on the height of the bands
+        for row in np.where(covered, weight, np.float32(0.0)).sum(axis=1, dtype=np.float64).tolist():
+            self._weight_sum += row
+        self._weights += _histogram(weight[covered], self._largest)
         bits = context[:, covered]
         if self._combinations is not None:
             self._add_combinations(bits)
@@ -80,13 +81,13 @@ class StatisticsGatherer:
     def _add_depths(self, bits: NDArray[np.int32]) -> None:
         depth = np.zeros(bits.shape[1], dtype=np.int32)
         seconds = np.zeros(bits.shape[1], dtype=np.float64)
-        for planes, time in zip(self._bits, self._times, strict=True):
+        for number, (planes, time) in enumerate(zip(self._bits, self._times, strict=True)):
             seen = _has(bits, planes)
             depth += seen
             seconds += time * seen
+            self._seen_by[number] += np.count_nonzero(seen)
         self._depths += np.bincount(depth, minlength=self._depths.size)
         self._seconds += _histogram(seconds, float(self._times.sum()))
-        self._seconds_sum += float(seconds.sum())
 
     def result(self) -> ProductStatistics:
         """Return the statistics of all bands so far."""
@@ -98,7 +99,7 @@ class StatisticsGatherer:
         else:
             depths = _moments(np.arange(self._depths.size), self._depths)
             centres = (np.arange(_BINS) + 0.5) * float(self._times.sum()) / _BINS
-            seconds = (self._seconds_sum / count, _moments(centres, self._seconds)[1])
+            seconds = (float(self._times @ self._seen_by) / count, _moments(centres, self._seconds)[1])
         centres = (np.arange(_BINS) + 0.5) * self._largest / _BINS
         return ProductStatistics(
             count,

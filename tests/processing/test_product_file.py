@@ -1,0 +1,247 @@
+"""Product files: what astropy reads is what was written; same pixels, same bytes; statistics and keywords."""
+
+import errno
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from hapctl.processing.errors import TooLargeError
+from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_bands
+from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
+from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, product_bytes
+from hapctl.processing.imaging.product_header import ProductDescription
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.product_descriptions import description, input_chip
+from support.synthetic_chips import distorted_chip
+
+Pixels = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def random_pixels(grid: OutputGrid, chips: int, seed: int = 1) -> Pixels:
+    rng = np.random.default_rng(seed)
+    planes = -(-chips // 32)
+    context = rng.integers(-(2**31), 2**31, (planes, *grid.shape)).astype(np.int32)
+    if chips < 32:
+        context &= (1 << chips) - 1
+    science = rng.normal(size=grid.shape).astype(np.float32)
+    science[np.all(context == 0, axis=0)] = np.nan
+    weight = rng.uniform(0, 10.0 * chips, grid.shape).astype(np.float32)
+    return science, weight, context
+
+
+def written(path: Path, product: ProductDescription, pixels: Pixels, rows: int = 50) -> WrittenProduct:
+    science, weight, context = pixels
+    with ProductWriter(path, product) as writer:
+        for first in range(0, science.shape[0], rows):
+            band = slice(first, first + rows)
+            writer.write(science[band], weight[band], context[:, band])
+        return writer.finish()
+
+
+@pytest.mark.parametrize("chips", [1, 2, 32, 33, 70])
+def test_astropy_reads_what_was_written(tmp_path: Path, chips: int) -> None:
+    product = description(chips)
+    pixels = random_pixels(product.grid, chips)
+    path = tmp_path / product.name
+    written(path, product, pixels)
+    assert path.stat().st_size == product_bytes(product)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(path, checksum=True) as hdus:
+            hdus.verify("exception")
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "WHT", "CTX", "HDRTAB"]
+            assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus)
+            assert np.array_equal(hdus["SCI"].data, pixels[0], equal_nan=True)
+            assert np.array_equal(hdus["WHT"].data, pixels[1])
+            context = hdus["CTX"].data
+            assert np.array_equal(context if chips > 32 else context[None], pixels[2])
+            table = hdus["HDRTAB"].data
+            assert list(table["ROOTNAME"]) == [chip.rootname for chip in product.inputs]
+            assert list(table["CTXBIT"]) == list(range(chips))
+            assert np.array_equal(table["EXPSTART"], [chip.mjd_start for chip in product.inputs])
+
+
+def test_keywords(tmp_path: Path) -> None:
+    product = description(2)
+    written(tmp_path / product.name, product, random_pixels(product.grid, 2))
+    with fits.open(tmp_path / product.name) as hdus:
+        primary, science = hdus[0].header, hdus["SCI"].header
+        assert primary["FILENAME"] == product.name
+        assert primary["ROOTNAME"] == "hst_9019_06_acs_hrc_f606w_j8bt06"
+        assert (primary["HAPLEVEL"], primary["IPPPSSOO"], primary["NUMEXP"]) == (2, "j8bt06", 2)
+        assert primary["SKYCELL"] == "p0046x03y19; p0047x20y18; p0073x03y02; p0074x17y02"
+        assert primary["EXPTIME"] == 120.0
+        assert primary["DATE-BEG"] == "2002-04-13T20:38:24.000"
+        assert (primary["HAPRUN"], primary["HAPPARAM"]) == (7, "12" * 32)
+        assert "SCELLID" not in primary
+        assert science["S_REGION"] == product.s_region
+        assert science["WCSNAME"] == "IDC_n721640fj-FIT_SVM_GAIADR3"
+        assert science["WCSTYPE"] == "undistorted a posteriori solution aligned by visit to GAIADR3"
+        assert (science["NMATCHES"], science["RMS_RA"]) == (20, 6.0)  # the worst of all
+        assert science["PHOTFLAM"] == pytest.approx(1.25e-19, rel=1e-12)
+        assert science["PHOTMODE"] == "ACS HRC F606W"
+        assert (science["VAFACTOR"], science["BUNIT"]) == (1.0, "ELECTRONS/S")
+        wcs, x, y = WCS(science), np.arange(0.0, 300.0, 50.0), np.arange(10.0, 310.0, 50.0)
+        assert np.allclose(wcs.all_pix2world(x, y, 0), product.grid.pixel_to_sky(x, y), atol=1e-11)
+
+
+def test_a_layer_names_its_tile(tmp_path: Path) -> None:
+    product = replace(description(1), kind="layer", visit="", sky_cells=("p0046x03y19",), full_pixels=10**7)
+    science, weight, context = random_pixels(product.grid, 1)
+    written(tmp_path / "x.fits", product, (science, weight, context))
+    primary = fits.getheader(tmp_path / "x.fits")
+    assert (primary["HAPLEVEL"], primary["SCELLID"]) == (4, "p0046x03y19")
+    assert primary["NPIXFRAC"] == pytest.approx((context != 0).sum() / 1e7)
+    assert "IPPPSSOO" not in primary
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"photometry": {"PHOTFLAM": 0.0, "PHOTMODE": ""}}, "filter"),
+        ({"photometry": {}}, "filter"),
+        ({}, "total"),
+    ],
+)
+def test_no_photometry_where_an_input_has_none(changes: dict[str, object], kind: str) -> None:
+    from hapctl.processing.imaging.product_header import science_header
+
+    product = replace(description(2), kind=kind, inputs=(input_chip(0), input_chip(1, **changes)))
+    assert not [keyword for keyword in science_header(product) if keyword.startswith("PHOT")]
+
+
+def test_photometry_is_averaged_by_exposure_time() -> None:
+    from hapctl.processing.imaging.product_header import science_header
+
+    other = {**input_chip(1).photometry, "PHOTFLAM": 1.30e-19}
+    inputs = (input_chip(0), input_chip(1, exposure_time=20.0, photometry=other))
+    header = science_header(replace(description(2), inputs=inputs))
+    assert header["PHOTFLAM"] == pytest.approx((60 * 1.25e-19 + 20 * 1.30e-19) / 80)
+
+
+def test_mixed_solutions_are_called_multiple() -> None:
+    from hapctl.processing.imaging.product_header import science_header
+
+    inputs = (input_chip(0), input_chip(1, wcsname="IDC_n721640fj", keywords={}))
+    header = science_header(replace(description(2), inputs=inputs))
+    assert header["WCSNAME"] == header["WCSTYPE"] == "MULTIPLE"
+    assert "NMATCHES" not in header
+
+
+@pytest.mark.parametrize("chips", [1, 3, 20])
+def test_statistics_are_those_of_the_pixels(tmp_path: Path, chips: int) -> None:
+    product = description(chips)
+    product = replace(
+        product,
+        inputs=tuple(replace(chip, exposure_time=10.0 + 7 * i) for i, chip in enumerate(product.inputs)),
+    )
+    science, weight, context = random_pixels(product.grid, chips)
+    found = written(tmp_path / "x.fits", product, (science, weight, context), rows=17).statistics
+    covered = context[0] != 0
+    seen = (context[0][covered][:, None] >> np.arange(chips)) & 1
+    seconds = seen @ np.array([chip.exposure_time for chip in product.inputs])
+    total = sum(chip.exposure_time for chip in product.inputs)
+    assert found.covered_pixels == covered.sum()
+    assert found.mean_exposures == pytest.approx(seen.sum(axis=1).mean())
+    assert found.median_exposures == np.median(seen.sum(axis=1))
+    assert found.mean_exposure_time == pytest.approx(seconds.mean())
+    assert found.median_exposure_time == pytest.approx(
+        np.median(seconds), abs=0.0 if chips <= 16 else total / 65536
+    )
+    assert found.mean_weight == pytest.approx(weight[covered].mean(dtype=float))
+    assert found.median_weight == pytest.approx(np.median(weight[covered]), abs=2 * 2 * total / 65536)
+
+
+def test_no_data_at_all(tmp_path: Path) -> None:
+    product = description(1)
+    shape = product.grid.shape
+    pixels = np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32), np.zeros((1, *shape), np.int32)
+    assert written(tmp_path / "x.fits", product, pixels).statistics.covered_pixels == 0
+    assert fits.getheader(tmp_path / "x.fits")["MEANWHT"] == 0.0
+
+
+@settings(max_examples=12, deadline=None)
+@given(rows=st.integers(1, 400))
+def test_bands_do_not_matter(tmp_path_factory: pytest.TempPathFactory, rows: int) -> None:
+    product = description(2)
+    pixels = random_pixels(product.grid, 2)
+    folder = tmp_path_factory.mktemp("bands")
+    whole = written(folder / "whole.fits", product, pixels, rows=10_000)
+    parts = written(folder / "parts.fits", product, pixels, rows=rows)
+    assert whole.pixels_sha256 == parts.pixels_sha256
+    assert (folder / "whole.fits").read_bytes() == (folder / "parts.fits").read_bytes()
+
+
+def test_the_pixel_checksum_sees_pixels_alone(tmp_path: Path) -> None:
+    product = description(2)
+    science, weight, context = random_pixels(product.grid, 2)
+    first = written(tmp_path / "a.fits", product, (science, weight, context)).pixels_sha256
+    assert (
+        written(tmp_path / "b.fits", replace(product, run=8), (science, weight, context)).pixels_sha256
+        == first
+    )
+    changed = weight.copy()
+    changed[3, 4] += 1.0
+    assert written(tmp_path / "c.fits", product, (science, changed, context)).pixels_sha256 != first
+
+
+def test_threads_give_the_same_file(tmp_path: Path) -> None:
+    chip = distorted_chip()
+    grid = north_up_grid([chip], 0.05)
+    image = np.random.default_rng(3).normal(10, 3, chip.shape).astype(np.float32)
+    source = DrizzleInput(
+        chip, lambda a, b: (image[a:b], np.full((b - a, chip.shape[1]), 60.0, np.float32)), 60.0
+    )
+    files = []
+    for threads in (1, 2, 4):
+        path = tmp_path / f"{threads}.fits"
+        with ProductWriter(path, description(1, grid)) as writer:
+            for band in drizzle_bands([source], grid, threads=threads, band_rows=23):
+                writer.write(band.sci, band.wht, band.ctx)
+            writer.finish()
+        files.append(path.read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    product = description(1)
+    science, weight, context = random_pixels(product.grid, 1)
+
+    def fail_half_way() -> None:
+        with ProductWriter(tmp_path / "x.fits", product) as writer:
+            writer.write(science[:5], weight[:5], context[:, :5])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_rows_are_no_product(tmp_path: Path) -> None:
+    product = description(1)
+    science, weight, context = random_pixels(product.grid, 1)
+
+    def finish_early() -> None:
+        with ProductWriter(tmp_path / "x.fits", product) as writer:
+            writer.write(science[:5], weight[:5], context[:, :5])
+            writer.finish()
+
+    with pytest.raises(ValueError, match="rows"):
+        finish_early()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_met_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(TooLargeError, match="no room"):
+        ProductWriter(tmp_path / "x.fits", description(1))
+    assert list(tmp_path.iterdir()) == []
