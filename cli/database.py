@@ -77,8 +77,7 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:
 
 def _up_to_date(settings: Settings, create: bool) -> dict[str, Any]:
     from hapctl.archive.database import create_database, database_exists, open_catalog
-    from hapctl.archive.schema import upgrade_schema
-    from hapctl.cli.opening import is_embedded, started_server
+    from hapctl.cli.opening import is_embedded, make_schema, started_server
 
     url = settings.database
     created = False
@@ -89,13 +88,14 @@ def _up_to_date(settings: Settings, create: bool) -> dict[str, Any]:
         create_database(url)
         created = True
     catalog = open_catalog(url, check_schema=False)
-    change = upgrade_schema(catalog)
+    change = make_schema(catalog, "init" if create else "db upgrade")
     catalog.close()
     return {
         "database": catalog.name,
         "created": created,
         "schema_before": change.before,
         "schema": change.after,
+        "changed": change.changed,
         "reader_remedy": change.reader_remedy,
     }
 
@@ -103,8 +103,7 @@ def _up_to_date(settings: Settings, create: bool) -> dict[str, Any]:
 def _report(document: dict[str, Any], as_json: bool) -> None:
     if document["reader_remedy"]:
         say(f"hapctl: {document['reader_remedy']}")
-    same = document["schema_before"] == document["schema"]
-    verb = "was up to date" if same else "is ready"
+    verb = "is ready" if document["changed"] else "was up to date"
     _print(document, as_json, f"the catalog {verb}: schema {document['schema']}, {document['database']}")
 
 

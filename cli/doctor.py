@@ -16,6 +16,7 @@ SERVICES = ("database", "schema", "reader", "gaia")
 _ENOUGH_BYTES = 10 * 1024**3
 _LEAST_BYTES = 1024**3
 _GAIA_SECONDS = 15.0
+_DUMP_AND_RESTORE = "to move on: pg_dump the URL of 'hapctl db status', 'hapctl db start' with a new HAPCTL_HOME, psql the dump there"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except ArchiveError as error:
             yield Finding("database", TROUBLE, error.message, error.remedy)
             return
+        yield from _embedded(server.version)
     report = database_report(settings)
     if not report["running"]:
         yield Finding("database", TROUBLE, report["problem"], report["remedy"])
@@ -134,6 +136,18 @@ def _database(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("schema", OK, f"schema {report['schema']}, {report['size_bytes'] / 1024**2:.0f} MiB")
     yield _reader(settings, report["has_reader"])
+
+
+def _embedded(version: int | None) -> Iterator[Finding]:
+    from hapctl.archive.server import NEW_DATA_VERSION
+    from hapctl.archive.server_places import orphaned_folders
+
+    if version is not None and version < NEW_DATA_VERSION:
+        message = f"the data are of PostgreSQL {version}; new ones are of {NEW_DATA_VERSION}"
+        yield Finding("database", NOTE, message, _DUMP_AND_RESTORE)
+    for folder in orphaned_folders():
+        remedy = f"end the server that {folder}/data/postmaster.pid names, if it runs, and remove {folder}"
+        yield Finding("database", NOTE, f"{folder} holds the data of a home that is gone", remedy)
 
 
 def _reader(settings: Settings, has_reader: bool) -> Finding:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from hapctl.archive.database import Catalog, open_catalog
 from hapctl.archive.errors import ServiceUnavailableError
-from hapctl.archive.schema import check_schema_version, database_version, upgrade_schema
+from hapctl.archive.runs import recorded_run
+from hapctl.archive.schema import Upgrade, check_schema_version, database_version, upgrade_schema
 from hapctl.archive.server import EmbeddedServer, ServerStart, embedded_server
 from hapctl.cli.output import say
 
@@ -51,5 +52,14 @@ def _embedded_catalog(server: EmbeddedServer) -> Catalog:
         if not empty:
             check_schema_version(connection)
     if empty:
-        upgrade_schema(catalog)
+        make_schema(catalog, "init")
     return catalog
+
+
+def make_schema(catalog: Catalog, command: str) -> Upgrade:
+    """Bring the schema up to date and record that as a run, which has no place to be before its end."""
+    change = upgrade_schema(catalog)
+    if change.changed:
+        with recorded_run(catalog, command, {"from": change.before, "to": change.after}):
+            pass
+    return change

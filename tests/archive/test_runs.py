@@ -49,6 +49,15 @@ def test_a_run_is_there_from_its_start_and_says_what_made_it(catalog: Catalog) -
     assert row["ended"] >= row["started"]
 
 
+def test_no_password_is_recorded(catalog: Catalog) -> None:
+    arguments = ["--database", "postgresql://me:secret@host/db", "ingest", "a:b@c.fits"]
+    with recorded_run(catalog, "ingest", {}, arguments):
+        pass
+    with catalog.begin() as connection:
+        kept = connection.scalar(text("SELECT arguments FROM run"))
+    assert kept == ["--database", "postgresql://me:***@host/db", "ingest", "a:b@c.fits"]
+
+
 def test_parameters_in_any_order_have_one_hash() -> None:
     assert parameters_sha256({"a": 1, "b": [2.5]}) == parameters_sha256({"b": [2.5], "a": 1})
     assert parameters_sha256({"a": 1}) != parameters_sha256({"a": 2})

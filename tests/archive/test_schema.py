@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import hapctl.archive.schema as schema_module
 import psycopg
@@ -76,6 +77,18 @@ def test_an_upgrade_repeated_changes_nothing(any_server: EmbeddedServer, any_cat
     change = upgrade_schema(any_catalog)
     assert change.before == change.after == revisions()[-1]
     assert dump(any_server, any_catalog.url) == before
+
+
+def test_two_upgrades_at_once_wait_for_each_other(empty_url: str) -> None:
+    def upgrade(_: int) -> bool:
+        catalog = open_catalog(empty_url, check_schema=False)
+        try:
+            return upgrade_schema(catalog).changed
+        finally:
+            catalog.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(upgrade, range(3))) == [False, False, True]
 
 
 def test_the_models_say_what_the_sql_makes(any_catalog: Catalog) -> None:

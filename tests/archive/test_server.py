@@ -143,7 +143,8 @@ def test_it_survives_the_command_and_stops_when_told(run_embedded: Runner, hapct
 
 def test_a_new_home_needs_no_init(run_embedded: Runner) -> None:
     result = run_embedded("status", "--json")
-    assert (result.exit_code, result.json()["counts"]["runs"]) == (0, 0)
+    assert [run["command"] for run in result.json()["runs"]] == ["init"]
+    assert (result.exit_code, result.json()["counts"]["runs"]) == (0, 1)
 
 
 def test_it_comes_back_after_a_kill_with_what_was_committed(server: EmbeddedServer) -> None:

@@ -3,12 +3,15 @@
 import importlib
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hapctl.archive.server_places as server_places
 import psycopg
 import pytest
 from hapctl.archive.server import ADMIN_ROLE, EmbeddedServer, embedded_server
+from hapctl.archive.server_places import wheel_binaries
 from support.commands import Result, Runner
 from support.tap_service import Faults, TapService
 
@@ -115,6 +118,30 @@ def test_a_stopped_embedded_server_is_started(run_anywhere: Runner, hapctl_home:
     result = examine(run_anywhere)
     assert result.exit_code == 0
     assert embedded_server(hapctl_home).is_running()
+
+
+def test_data_of_an_older_version_are_noted_with_the_way_on(run_anywhere: Runner, hapctl_home: Path) -> None:
+    old = replace(embedded_server(hapctl_home), binaries=wheel_binaries(16))
+    old.ensure_running()
+    assert run_anywhere("init").exit_code == 0
+    result = examine(run_anywhere)
+    assert result.exit_code == 0
+    (note,) = [found for found in findings(result, "database", "note") if "16" in found["message"]]
+    assert note["message"] == "the data are of PostgreSQL 16; new ones are of 18"
+    assert "pg_dump" in note["remedy"]
+
+
+def test_data_of_a_home_that_is_gone_are_noted(
+    run_anywhere: Runner, hapctl_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_places, "ROOT_FOLDER", tmp_path)
+    for name, home in (("0123", hapctl_home), ("4567", tmp_path / "gone")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "home").write_text(str(home))
+    (hapctl_home / "server-id").write_text("0123")
+    (note,) = findings(examine(run_anywhere), "database", "note")
+    assert note["message"] == f"{tmp_path / '4567'} holds the data of a home that is gone"
+    assert f"remove {tmp_path / '4567'}" in note["remedy"]
 
 
 def run_as_admin(server: EmbeddedServer, statement: str, database: str = "postgres") -> None:
