@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Geometry = Literal["shift", "rshift", "rscale", "general"]
 PARAMETERS: dict[str, int] = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
-_TUKEY = 9.0  # in units of the robust scatter, as the length of a residual: stars beyond weigh nothing
+_TUKEY = 8.0  # in units of the robust scatter, as the length of a residual: stars beyond weigh nothing
 _ARMS = (
     np.array([[0.0, -1.0], [1.0, 0.0]]),  # roll
     np.eye(2),  # scale

@@ -347,7 +347,8 @@ def _summary(
 ) -> VisitResult:
     outcomes = {result.outcome for result in results}
     outcome = next((o for o in ("accepted", "unchanged") if o in outcomes), "refused")
-    reason = next(result.reason for result in results if result.outcome == outcome)
+    told = [result for result in results if result.outcome == outcome]
+    reason = next((result.reason for result in told if result.code != "reference"), told[0].reason)
     return VisitResult(visit, outcome, reason, run_id, (*results, *excluded))
 
 
