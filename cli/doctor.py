@@ -16,7 +16,10 @@ SERVICES = ("database", "schema", "reader", "gaia")
 _ENOUGH_BYTES = 10 * 1024**3
 _LEAST_BYTES = 1024**3
 _GAIA_SECONDS = 15.0
-_DUMP_AND_RESTORE = "to move on: pg_dump the URL of 'hapctl db status', 'hapctl db start' with a new HAPCTL_HOME, psql the dump there"
+_DUMP_AND_RESTORE = (
+    "to move on: pg_dump the database that 'hapctl db status' names, "
+    "'hapctl db start' with a new HAPCTL_HOME, and psql the dump there"
+)
 
 
 @dataclass(frozen=True)
