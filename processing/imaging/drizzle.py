@@ -1,8 +1,8 @@
 """Drizzle chips onto a grid with the square kernel, band by band.
 
-Contract: sums run in float64 over inputs in their order, then rows, then columns, and every output pixel
-is summed in one band, so the pixels are the same bits for any number of threads and any height of the
-bands. Flux is d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs
+Contract: sums run in float64 over inputs in their order, in each over fixed tiles of 32 rows and 512
+columns of the detector, in each of them over rows, then columns; and every output pixel is summed in one
+band. So the pixels are the same bits for any number of threads and any height of the bands. Flux is d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs
 inside the grid. Memory is bounded by the bands in work, never by the inputs.
 
 What contributes nothing is listed in ``hapctl.ext.square``; where nothing contributes SCI is the fill
@@ -39,6 +39,8 @@ ReadRows = Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 BAND_BYTES = 48 * 2**20
 LEAST_PIXFRAC = 0.01
+# The output that 32 rows of so many columns touch stays in a second-level cache, however they are turned.
+TILE_COLUMNS = 512
 FINEST_RATIO = 1.0 / 64.0  # of output to input scale; the kernel drops quadrilaterals wider than 128 pixels
 
 
@@ -135,20 +137,29 @@ class Drizzle:
         plane = ctx[prepared.plane] if self.planes else None
         for first, stop, left, right in prepared.reach.blocks(y0, y0 + sums.shape[0], sums.shape[1]):
             values, weights = source.read_rows(first, stop)
-            add_pixels(
-                prepared.kernel,
-                prepared.matrix,
-                np.ascontiguousarray(values, dtype=np.float32),
-                np.ascontiguousarray(weights, dtype=np.float32),
-                first,
-                (left, right),
-                prepared.flux_scale,
-                self.pixfrac,
-                sums,
-                plane,
-                prepared.bit,
-                y0,
-            )
+            values = np.ascontiguousarray(values, dtype=np.float32)
+            weights = np.ascontiguousarray(weights, dtype=np.float32)
+            for columns in tiles(left, right):
+                add_pixels(
+                    prepared.kernel,
+                    prepared.matrix,
+                    values,
+                    weights,
+                    first,
+                    columns,
+                    prepared.flux_scale,
+                    self.pixfrac,
+                    sums,
+                    plane,
+                    prepared.bit,
+                    y0,
+                )
+
+
+def tiles(left: int, right: int) -> list[tuple[int, int]]:
+    """Columns left to right cut where the detector's tiles end, wherever they begin."""
+    starts = range(left // TILE_COLUMNS * TILE_COLUMNS, right, TILE_COLUMNS)
+    return [(max(left, start), min(right, start + TILE_COLUMNS)) for start in starts]
 
 
 def drizzle_bands(
