@@ -2,8 +2,9 @@
 
 Contract: sums run in float64 over inputs in their order, in each over fixed tiles of 32 rows and 512
 columns of the detector, in each of them over rows, then columns; and every output pixel is summed in one
-band. So the pixels are the same bits for any number of threads and any height of the bands. Flux is d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs
-inside the grid. Memory is bounded by the bands in work, never by the inputs.
+band. So the pixels are the same bits for any number of threads and any height of the bands. Flux is
+d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs inside the grid.
+Memory is bounded by the bands in work, never by the inputs.
 
 What contributes nothing is listed in ``hapctl.ext.square``; where nothing contributes SCI is the fill
 value, WHT and CTX are 0.
