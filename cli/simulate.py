@@ -43,6 +43,11 @@ from hapctl.cli.output import json_option, print_json, say
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Take the distortion from real *_idc, *_npl, *_d2i files; they are copied beside the exposures.",
 )
+@click.option(
+    "--small",
+    is_flag=True,
+    help="Chips of 1024 x 2048 pixels: a quarter of the field, of the files, of the time.",
+)
 @click.option("--masks", is_flag=True, help="Write the pixels hit by cosmic rays, too.")
 @json_option
 def simulate(
@@ -58,6 +63,7 @@ def simulate(
     pointing_error: float,
     roll_error: float,
     reference_dir: Path | None,
+    small: bool,
     masks: bool,
     as_json: bool,
 ) -> None:
@@ -69,8 +75,10 @@ def simulate(
     \b
     hapctl simulate visit                             two exposures in each of two filters
     hapctl simulate visit --filters F606W --seed 7    one filter, another sky
+    hapctl simulate visit --small                     a quarter of everything, to try things out
     hapctl simulate visit --dec -72.1 --stars 5000    a denser field in the south
     """
+    from hapctl.processing.simulation.acs_wfc import FULL_SHAPE, SMALL_SHAPE
     from hapctl.processing.simulation.plan import VisitPlan
     from hapctl.processing.simulation.visit import simulate_visit
 
@@ -88,6 +96,7 @@ def simulate(
         pointing_error=pointing_error,
         roll_error=roll_error,
         reference_dir=reference_dir,
+        chip_shape=SMALL_SHAPE if small else FULL_SHAPE,
     )
     made = simulate_visit(out, plan, masks=masks)
     covers = str(made.truth.covers)
@@ -113,6 +122,6 @@ def simulate(
         click.echo(str(path))
     say(f"visit {visit}: {len(made.files)} exposures; the truth is in {made.truth_file}")
     say("next:")
-    say(f"  hapctl ingest {made.folder}")
+    say(f"  hapctl ingest {made.folder}/*_flc.fits")
     say(f'  hapctl gaia load {made.gaia_extract} --release DR3 --covers "{covers}"')
     say(f"  hapctl align --visit {visit} --offline")
