@@ -37,6 +37,8 @@ class AcceptanceRule:
         Least number of stars for each geometry.
     decoys : int
         Number of decoys; none may score as high as the true list.
+    most_log10_chance : float
+        Of the search's peak: the decimal logarithm of the chance of one as high anywhere in the search.
     most_rotation_deg, most_scale_change, most_shift_arcsec : float
         Limits of a plausible correction to the starting WCS; the first two of relative fits too.
     most_rms_mas : float
@@ -63,6 +65,7 @@ class AcceptanceRule:
     most_stars: int = 2000
     minimum_stars: Mapping[str, int] = field(default_factory=lambda: {"shift": 4, "rshift": 6, "rscale": 8})
     decoys: int = 200
+    most_log10_chance: float = -5.0
     most_rotation_deg: float = 0.2
     most_scale_change: float = 1e-3
     most_shift_arcsec: float = 6.0
@@ -149,6 +152,8 @@ class Evidence:
         Used by the fit.
     decoy_score : int
         The most stars that a decoy matched.
+    log10_chance : float
+        Of the search's peak; 0 is certain.
     rotation_deg, scale : float
         Of the fit; scale 1 changes nothing.
     shift_arcsec : float
@@ -164,6 +169,7 @@ class Evidence:
     geometry: Geometry
     stars: int
     decoy_score: int
+    log10_chance: float
     rotation_deg: float
     scale: float
     shift_arcsec: float
@@ -229,10 +235,14 @@ def _too_few(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
 
 
 def _not_significant(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
-    if evidence.decoy_score < evidence.stars:
-        return []
-    text = f"one of {rule.decoys} decoys matched {evidence.decoy_score} stars, the true list {evidence.stars}"
-    return [("decoy-scores-as-high", text)]
+    broken = []
+    if evidence.decoy_score >= evidence.stars:
+        text = f"one of {rule.decoys} decoys matched {evidence.decoy_score} stars, the true list"
+        broken.append(("decoy-scores-as-high", f"{text} {evidence.stars}"))
+    if not evidence.log10_chance <= rule.most_log10_chance:
+        text = f"unrelated lists agree as well with a chance of 10^{evidence.log10_chance:.1f}"
+        broken.append(("chance-limit", f"{text}, 10^{rule.most_log10_chance:g} is allowed"))
+    return broken
 
 
 def _implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:

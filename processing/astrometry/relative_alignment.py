@@ -129,6 +129,7 @@ def _evidence(
         geometry=result.fit.geometry,
         stars=result.count,
         decoy_score=score,
+        log10_chance=result.peak.log10_chance,
         rotation_deg=result.fit.fit.roll_deg,
         scale=result.fit.fit.scale,
         shift_arcsec=float(np.hypot(*shift)),
