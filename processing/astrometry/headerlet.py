@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 
 Cards = list[tuple[str, HeaderValue]]
 
-_PRIMARY_ORDER = ("SIPNAME", "NPOLFILE", "D2IMFILE", "IDCTAB", "AUTHOR", "DESCRIP", "RMS_RA", "RMS_DEC")
-_PRIMARY_LATER = ("UPWCSVER", "PYWCSVER", "FITMETH", "FIT_RMS")
+# stwcs reads a headerlet only with all of these, whatever they say.
+_REQUIRED = {
+    **{"NPOLFILE": "N/A", "D2IMFILE": "N/A", "IDCTAB": "N/A"},
+    **{"AUTHOR": "", "DESCRIP": "", "UPWCSVER": "", "PYWCSVER": ""},
+}
+_PRIMARY_LATER = ("FITMETH", "FIT_RMS")
 _CHIP_ORDER = (
     *("RMS_RA", "RMS_DEC", "CRDER1", "CRDER2", "NMATCHES", "FITGEOM"),
     *("RELGEOM", "RELMATCH", "RELRMS_D", "RELRMS_R", "RELREFIM", "VAFACTOR"),
@@ -43,7 +47,7 @@ def headerlet_bytes(
     suffix : str
         flt or flc; part of HDRNAME where the keywords have none.
     date : str, optional
-        DATE keyword; left out by default, so that the bytes depend on the solution alone.
+        DATE keyword; by default that among the keywords, else blank: the bytes depend on the solution alone.
     history : sequence of str
         HISTORY cards of the primary header, at most 72 characters each.
 
@@ -89,9 +93,12 @@ def _primary_cards(solution: WcsSolution, suffix: str, date: str | None) -> Card
         ("DESTIM", solution.rootname),
         ("HDRNAME", keywords.get("HDRNAME", headerlet_name(solution, suffix))),
     ]
-    cards += [("DATE", keywords.get("DATE") if date is None else date)]
+    # stwcs attaches a headerlet only if it has a DATE, and takes a blank one.
+    cards += [("DATE", keywords.get("DATE", "") if date is None else date)]
     cards += [("WCSNAME", solution.name), ("DISTNAME", keywords.get("DISTNAME", _distortion_name(solution)))]
-    cards += [(name, keywords.get(name)) for name in _PRIMARY_ORDER]
+    cards += [("SIPNAME", keywords.get("SIPNAME", _sip_name(solution)))]
+    cards += [(name, keywords.get(name, default)) for name, default in _REQUIRED.items()]
+    cards += [(name, keywords.get(name)) for name in ("RMS_RA", "RMS_DEC")]
     cards += [("NMATCH", keywords.get("NMATCHES")), ("CATALOG", keywords.get("CATALOG", catalog))]
     cards += [(name, keywords.get(name)) for name in _PRIMARY_LATER]
     return _present(cards)
@@ -104,9 +111,13 @@ def _present(cards: Cards) -> Cards:
 def _distortion_name(solution: WcsSolution) -> str:
     """Return DISTNAME as stwcs builds it: SIPNAME-npol-d2im, by the roots of the reference files."""
     keywords = solution.keywords
-    root = _reference_root(keywords.get("IDCTAB"))
-    sip = str(keywords.get("SIPNAME", f"{solution.rootname}_{root}" if root != "NOMODEL" else root))
+    sip = str(keywords.get("SIPNAME", _sip_name(solution)))
     return f"{sip}-{_reference_root(keywords.get('NPOLFILE'))}-{_reference_root(keywords.get('D2IMFILE'))}"
+
+
+def _sip_name(solution: WcsSolution) -> str:
+    root = _reference_root(solution.keywords.get("IDCTAB"))
+    return root if root == "NOMODEL" else f"{solution.rootname}_{root}"
 
 
 def _reference_root(file: HeaderValue) -> str:

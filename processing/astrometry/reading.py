@@ -178,7 +178,7 @@ def _keywords(header: Header, key: str, primary: Header) -> dict[str, str | floa
     found = {name: header.get(f"{name}{key}") for name in _CHIP_KEYWORDS}
     found |= {name: header.get(name) for name in _EXTENSION_KEYWORDS}
     found |= {name: primary.get(name) for name in _PRIMARY_KEYWORDS}
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _is_distorted(header: Header, key: str) -> bool:
