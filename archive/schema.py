@@ -9,14 +9,16 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import RefusedByCatalogError, SchemaMismatchError
 from hapctl.sql import list_sql, read_sql
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 READER_ROLE = "hapctl_reader"
 _CREATE_VIEW = re.compile(r"^CREATE OR REPLACE VIEW (\S+)", re.MULTILINE)
@@ -109,7 +111,7 @@ def upgrade_schema(catalog: Catalog, revision: str = "head") -> Upgrade:
         before = database_version(connection)
         if before.revision is not None and before.revision not in revisions():
             check_schema_version(connection)
-        command.upgrade(alembic_config(connection), revision)
+        _migrate(connection, revision)
         remedy = ""
         if database_version(connection).revision == revisions()[-1]:
             _apply_views(connection)
@@ -118,8 +120,17 @@ def upgrade_schema(catalog: Catalog, revision: str = "head") -> Upgrade:
     return Upgrade(before.revision, str(after.revision), before != after, remedy)
 
 
-def alembic_config(connection: Connection) -> Config:
+def _migrate(connection: Connection, revision: str) -> None:
+    from alembic import command
+
+    command.upgrade(alembic_config(connection), revision)
+
+
+def alembic_config(connection: Connection) -> "Config":
     """Return Alembic's configuration, to work on this connection."""
+    # Not at the top: most commands look at the version only, and Alembic takes a while to import.
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -55,7 +55,7 @@ def watchdog() -> Iterator[Watchdog]:
     try:
         yield Watchdog(process)
     finally:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
 
 def server_binaries(label: str) -> Path | None:
