@@ -166,7 +166,9 @@ def test_data_of_an_older_version_are_noted_with_the_way_on(run_anywhere: Runner
     assert run_anywhere("init").exit_code == 0
     result = examine(run_anywhere)
     assert result.exit_code == 0
-    (note,) = [found for found in findings(result, "database", "note") if "16" in found["message"]]
+    (note,) = [
+        found for found in findings(result, "database", "note") if "the data are of" in found["message"]
+    ]
     assert note["message"] == "the data are of PostgreSQL 16; new ones are of 18"
     assert "pg_dump" in note["remedy"]
 
