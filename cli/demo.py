@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hapctl.processing.pipeline.judge_alignment import JudgedExposure
     from rich.console import Console
 
-SEED = "16"
+SIMULATION = ("--seed", "16", "--small")
 VISIT = "jhap01"
 LIMIT_MAS = 1.0
 
@@ -143,7 +143,7 @@ def _perform(demonstration: Demonstration, ctx: click.Context) -> dict[str, Any]
 def _simulate(demonstration: Demonstration) -> str:
     """Return what the Gaia-like extract covers."""
     title = "Simulate a visit: ACS/WFC, F606W and F814W, two exposures each"
-    made = demonstration.run(title, "simulate", str(demonstration.visit), "--seed", SEED, "--small")
+    made = demonstration.run(title, "simulate", str(demonstration.visit), *SIMULATION)
     demonstration.say(f"{len(made['files'])} files, of chips a quarter as large as the real ones")
     demonstration.say("their headers are off by up to 1 arcsec and 0.05 degree; the truth lies beside them")
     return str(made["covers"])

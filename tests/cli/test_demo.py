@@ -1,0 +1,56 @@
+"""The demo on a single exposure: complete, true, repeatable, and honest about a step that fails."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hapctl.cli import demo as module
+from support.commands import Result, run_here
+
+
+@pytest.fixture
+def one_exposure(monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> None:
+    smaller = ("--seed", "16", "--small", "--filters", "F606W", "--exposures", "1")
+    monkeypatch.setattr(module, "SIMULATION", smaller)
+
+
+def run_demo(folder: Path, *options: str) -> Result:
+    return run_here(("demo", "--output", folder, *options))
+
+
+def test_the_demo_shows_an_alignment_true_to_a_mas_and_can_be_repeated(
+    tmp_path: Path, one_exposure: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever catalog the user has, the demo leaves it alone.
+    monkeypatch.setenv("HAPCTL_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none")
+    first = run_demo(tmp_path / "demo", "--json")
+    assert first.exit_code == 0, first.stderr
+    report = first.json()
+    assert report["passed"]
+    assert report["server_stopped"]
+    [exposure] = report["alignment"]
+    assert exposure["delivered_rms_mas"] > 500
+    assert exposure["rms_mas"] < 1.0
+    assert exposure["wcsname"] == "IDC_hapsim01j-FIT_SVM_GAIADR3"
+    kinds = [product["kind"] for product in report["products"]]
+    assert sorted(kinds) == ["exposure", "filter", "layer", "total"]
+    assert all(Path(product[key]).exists() for product in report["products"] for key in ("path", "preview"))
+    assert len(report["questions"]) == 3
+    assert all(question["rows"] for question in report["questions"])
+    assert {row["state"] for row in report["questions"][2]["rows"]} == {"current"}
+
+    again = run_demo(tmp_path / "demo")
+    assert again.exit_code == 0, again.stderr
+    assert "1 unchanged" in again.stdout
+    assert again.stdout.count("current ") >= 4
+    assert "mas rms at worst" in again.stdout
+    assert "hapctl --home" in again.stdout
+
+
+def test_a_step_that_fails_ends_the_demo_with_its_reason(
+    tmp_path: Path, one_exposure: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SIMULATION", ("--filters", "F999W"))
+    done = run_demo(tmp_path / "demo", "--json")
+    assert done.exit_code == 2
+    assert "no such filter: F999W" in json.loads(done.stdout)["error"]["message"]

@@ -1,0 +1,117 @@
+"""README and help: what they name exists, and what exists is named."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from hapctl.cli.main import COMMANDS, cli, command_for
+from hapctl.cli.settings import KEYS
+from support.data import REPOSITORY
+
+DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def command_lines(text: str) -> list[str]:
+    """The hapctl commands of a document's indented blocks and inline code, without comments."""
+    blocks = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    inline = re.findall(r"`(hapctl [^`]+)`", text.replace("\n", " "))
+    found = (re.search(r"(?:^|[\s/])hapctl (.*)", line.partition(" # ")[0].rstrip()) for line in blocks)
+    return [match[1] for match in found if match] + [line.removeprefix("hapctl ") for line in inline]
+
+
+def follow(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that words lead to, and the words left for it."""
+    command: click.Command = cli
+    context = click.Context(cli)
+    while words and isinstance(command, click.Group):
+        if words[0].startswith("-"):
+            words = words[2:]  # options of hapctl itself take a value
+            continue
+        deeper = command.get_command(context, words[0])
+        assert deeper is not None, f"there is no command {words[0]!r} in {command.name}"
+        command, words = deeper, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_that_is_written_exists(name: str) -> None:
+    lines = command_lines((REPOSITORY / name).read_text(encoding="utf-8"))
+    for line in lines:
+        if "|" in line:
+            continue
+        command, rest = follow(shlex.split(line))
+        options = {
+            flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)
+        }
+        for word in rest:
+            if word.startswith("--"):
+                assert word in options, f"{name}: hapctl {line}: no option {word}"
+    assert lines or name == "CONTRIBUTING.md"
+
+
+def test_alternatives_written_with_a_bar_exist() -> None:
+    text = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").replace("\n", " ")
+    written = re.findall(r"`(?:hapctl )?([a-z]+) ([a-z]+(?:\|[a-z]+)+)`", text)
+    assert len(written) >= 5
+    for group, names in written:
+        known = command_for(group).list_commands(click.Context(cli))
+        assert set(names.split("|")) <= set(known), group
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme_or_shows_an_example(name: str) -> None:
+    help_text = command_for(name).get_help(click.Context(cli, info_name="hapctl"))
+    inside = [sub.help or "" for sub in getattr(command_for(name), "commands", {}).values()]
+    examples = any(f"hapctl {name}" in text for text in (help_text, *inside))
+    assert examples or re.search(rf"hapctl (?:--\S+ \S+ )?{name}\b", README), name
+    changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"`[^`]*\b{name}\b[^`]*`", changes), f"{name} is not in the changelog"
+
+
+def test_every_command_and_option_has_a_help_text() -> None:
+    for name in COMMANDS:
+        group = command_for(name)
+        for command in (group, *getattr(group, "commands", {}).values()):
+            assert command.help, command.name
+            for parameter in command.params:
+                if isinstance(parameter, click.Option):
+                    assert parameter.help, f"{name} {command.name} {parameter.name}"
+
+
+def test_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
+    from hapctl.archive import errors as archive
+    from hapctl.processing import errors as processing
+
+    classes = [c for module in (archive, processing) for c in vars(module).values() if isinstance(c, type)]
+    used = {c.exit_code for c in classes if issubclass(c, archive.ArchiveError | processing.ProcessingError)}
+    written = {int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)}
+    assert used <= written
+    assert {0, 2, 130} <= written
+
+
+def test_settings_named_in_the_readme_exist() -> None:
+    keys = {key.name for key in KEYS}
+    assert {"reader", "output", "home"} <= keys
+    variables = set(re.findall(r"HAPCTL_[A-Z_]+\b", README)) - {"HAPCTL_TEST_DATA", "HAPCTL_DEBUG", "HAPCTL_"}
+    assert variables <= {f"HAPCTL_{key.upper().replace('.', '_')}" for key in keys} | {"HAPCTL_DATABASE_URL"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (REPOSITORY / target).exists(), target
+    for place in re.findall(r"\]\(#([^)]+)\)", text):
+        headings = [
+            line.lstrip("# ").lower().replace(" ", "-") for line in text.splitlines() if line[:1] == "#"
+        ]
+        assert place in headings
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench", "types"])
+def test_make_has_the_targets_that_are_written(target: str) -> None:
+    makefile = Path(REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
