@@ -34,7 +34,7 @@ from hapctl.processing.imaging.product_header import (
 from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
-from hapctl.processing.pipeline.publish import aside, publish
+from hapctl.processing.pipeline.publish import aside, publish, tidy
 from numpy.typing import NDArray
 
 Status = Literal["made", "unchanged", "to make"]
@@ -140,6 +140,8 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
     masks = {name: shop.masks[name].sha256 for name in _masked(shop, planned)}
     why, current = reasons_to_make(shop.catalog, planned, shop.options, masks, shop.policy_id)
     if current is not None and not why:
+        for file in current.files.values():
+            tidy(Path(file["path"]))
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
     written, row = _written(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row)

@@ -50,6 +50,12 @@ def _backup(path: Path) -> Path:
     return path.with_name(f".{path.name}.previous")
 
 
+def tidy(path: Path) -> None:
+    """Remove what a killed run left beside a file that is in force."""
+    aside(path).unlink(missing_ok=True)
+    _backup(path).unlink(missing_ok=True)
+
+
 def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
     """Put a product whose files lie aside in force; return its ``product_id``."""
     moves = [
@@ -61,8 +67,8 @@ def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
         }
         for file in product.files
     ]
-    for move in moves:  # of a run killed after it had put its product in force
-        Path(move["backup"]).unlink(missing_ok=True)
+    for file in product.files:
+        _backup(Path(file.path)).unlink(missing_ok=True)
     with catalog.begin() as connection:
         product_id = insert_pending_product(connection, run.id, product, moves)
     _move(moves)

@@ -1,0 +1,320 @@
+"""The products of visits and tiles on a small simulated field: what is made, left alone, refused, stale."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hapctl.archive.database import Catalog
+from support.commands import Runner
+from support.mosaics import realign, rows, small_visit, stale_names
+
+VISIT_PRODUCTS = {
+    "hst_90001_01_acs_wfc_f606w_jhap01a0_drc.fits": "exposure",
+    "hst_90001_01_acs_wfc_f606w_jhap01a1_drc.fits": "exposure",
+    "hst_90001_01_acs_wfc_f606w_jhap01_drc.fits": "filter",
+    "hst_90001_01_acs_wfc_total_jhap01_drc.fits": "total",
+}
+FILTER = "hst_90001_01_acs_wfc_f606w_jhap01_drc.fits"
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two visits of one place: jhap01 with two exposures of F606W, jhap02 with one of F606W and F814W."""
+    first = small_visit(tmp_path_factory.mktemp("first"))
+    second = small_visit(
+        tmp_path_factory.mktemp("second"), visit="jhap02", filters=("F606W", "F814W"), exposures=1
+    )
+    return [*first.files, *second.files]
+
+
+@pytest.fixture
+def ingested(field: list[Path], run_hapctl: Runner) -> Runner:
+    result = run_hapctl("ingest", *field)
+    assert result.exit_code == 0, result.stderr
+    return run_hapctl
+
+
+def mosaic(run: Runner, *arguments: object) -> dict[str, dict]:  # type: ignore[type-arg]
+    result = run("mosaic", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return {product["name"]: product for product in result.json()["products"]}
+
+
+def tile_of(catalog: Catalog) -> str:
+    return str(rows(catalog, "SELECT name FROM sky_cell ORDER BY 1 LIMIT 1")[0][0])
+
+
+def test_a_visit_makes_its_products_once(ingested: Runner, catalog: Catalog, hapctl_home: Path) -> None:
+    made = mosaic(ingested, "--visit", "jhap01")
+    assert {name: one["kind"] for name, one in made.items()} == VISIT_PRODUCTS
+    assert {one["status"] for one in made.values()} == {"made"}
+    for one in made.values():
+        assert Path(one["preview"]).is_file()
+        with fits.open(one["path"], checksum=True) as hdus:
+            assert hdus["SCI"].shape == (one["ny"], one["nx"])
+            assert np.isfinite(hdus["SCI"].data[hdus["WHT"].data > 0]).all()
+    assert len({(one["nx"], one["ny"]) for one in made.values()}) == 1  # one grid for the detector
+    assert stale_names(catalog) == set()
+    before = {path: path.stat().st_mtime_ns for path in hapctl_home.rglob("*") if path.is_file()}
+    again = mosaic(ingested, "--visit", "JHAP01")
+    assert {one["status"] for one in again.values()} == {"unchanged"}
+    assert {name: one["pixels_sha256"] for name, one in again.items()} == {
+        name: one["pixels_sha256"] for name, one in made.items()
+    }
+    assert {path: path.stat().st_mtime_ns for path in hapctl_home.rglob("*") if path.is_file()} == before
+    edges = rows(
+        catalog,
+        "SELECT kind, count(*), count(mask_id) FROM product_input JOIN product USING (product_id) GROUP BY 1",
+    )
+    assert sorted(edges) == [("exposure", 2, 0), ("filter", 2, 2), ("total", 2, 2)]
+
+
+def test_masks_are_made_once_and_used_by_the_tile(ingested: Runner, catalog: Catalog) -> None:
+    mosaic(ingested, "--visit", "jhap01")
+    masks = rows(catalog, "SELECT mask_id, sha256 FROM exposure_mask ORDER BY 1")
+    assert len(masks) == 2
+    layers = mosaic(ingested, "--tile", tile_of(catalog), "--wcs-policy", "any")
+    assert rows(catalog, "SELECT mask_id, sha256 FROM exposure_mask ORDER BY 1") == masks
+    assert {one["filter"] for one in layers.values()} == {"f606w", "f814w"}
+    used = rows(
+        catalog,
+        "SELECT e.rootname, i.mask_id IS NOT NULL FROM product p JOIN product_input i USING (product_id)"
+        " JOIN exposure e USING (exposure_id) WHERE p.kind = 'layer' AND p.filter = 'f606w' ORDER BY 1",
+    )
+    assert used == [("jhap01a0q", True), ("jhap01a1q", True), ("jhap02a0q", False)]
+
+
+def test_a_tile_makes_missing_masks_first(ingested: Runner, catalog: Catalog) -> None:
+    planned = ingested(
+        "mosaic", "--tile", tile_of(catalog), "--wcs-policy", "any", "--dry-run", "--json"
+    ).json()
+    assert planned["masks_to_make"] == ["jhap01a0q", "jhap01a1q"]
+    mosaic(ingested, "--tile", tile_of(catalog), "--wcs-policy", "any")
+    assert rows(catalog, "SELECT count(*) FROM exposure_mask_current WHERE upper_inf(during)") == [(2,)]
+    assert stale_names(catalog) == set()
+
+
+def test_a_layer_lies_on_the_grid_of_its_tile(ingested: Runner, catalog: Catalog) -> None:
+    from hapctl.archive.sky_cells import sky_cell
+
+    tile = tile_of(catalog)
+    for one in mosaic(ingested, "--tile", tile, "--wcs-policy", "any").values():
+        header = fits.getheader(one["path"], "SCI")
+        cell = sky_cell(tile)
+        assert (header["CRVAL1"], header["CRVAL2"]) == cell.crval
+        offsets = np.array(cell.crpix) - (header["CRPIX1"], header["CRPIX2"])
+        assert np.array_equal(offsets, np.rint(offsets))  # the same pixels
+        assert (offsets >= 0).all()
+        assert offsets[0] + header["NAXIS1"] <= 21954
+        assert header["CD2_2"] == pytest.approx(cell.cd[3], rel=1e-12)
+
+
+def test_strict_refuses_to_mix_frames_and_says_which(
+    ingested: Runner, catalog: Catalog, hapctl_home: Path
+) -> None:
+    tile = tile_of(catalog)
+    refused = ingested("mosaic", "--tile", tile, "--json")
+    assert refused.exit_code == 1
+    message = refused.json()["error"]["message"]
+    for word in (tile, "2 frames", "visit jhap01", "jhap01a0q", "visit jhap02", "jhap02a1q"):
+        assert word in message
+    assert "--wcs-policy" in refused.json()["error"]["remedy"]
+    assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
+    assert list(hapctl_home.rglob("*.fits")) == []
+    outcome = rows(catalog, "SELECT outcome FROM run_status WHERE command = 'mosaic'")
+    assert outcome == [("refused",)]
+    made = mosaic(ingested, "--tile", tile, "--wcs-policy", "any")
+    layer = next(one for one in made.values() if one["filter"] == "f606w")
+    primary = fits.getheader(layer["path"])
+    assert primary["WCSPOLCY"] == "any"
+    assert "jhap01" in primary["WCSFRAME"]
+    assert "jhap02" in primary["WCSFRAME"]
+
+
+def test_absolute_leaves_out_and_records(ingested: Runner, catalog: Catalog) -> None:
+    tile = tile_of(catalog)
+    assert ingested("mosaic", "--tile", tile, "--wcs-policy", "absolute").exit_code == 65
+    realign(catalog, {"jhap01a0q": 0.0, "jhap01a1q": 0.0})
+    made = mosaic(ingested, "--tile", tile, "--wcs-policy", "absolute")
+    (layer,) = made.values()
+    assert layer["exposures"] == ["jhap01a0q", "jhap01a1q"]
+    assert [one["code"] for one in layer["left_out"]] == ["not-absolute"]
+    recorded = rows(catalog, "SELECT rootname, code FROM product_exclusion JOIN exposure USING (exposure_id)")
+    assert recorded == [("jhap02a0q", "not-absolute")]
+    assert stale_names(catalog) == set()
+    realign(catalog, {"jhap02a0q": 0.0})
+    assert stale_names(catalog) == {layer["name"]}  # what was left out would go in now
+
+
+def test_strict_refuses_two_distortion_models(ingested: Runner, catalog: Catalog) -> None:
+    realign(catalog, {"jhap01a0q": 0.0}, "IDC_hapsim01j-FIT_SVM_GAIADR3")
+    realign(catalog, {"jhap01a1q": 0.0}, "IDC_older01j-FIT_SVM_GAIADR3")
+    refused = ingested("mosaic", "--visit", "jhap01", "--json")
+    assert refused.exit_code == 1
+    assert "hapsim01j (jhap01a0q); older01j (jhap01a1q)" in refused.json()["error"]["message"]
+
+
+def test_a_new_alignment_makes_its_products_stale_and_no_others(ingested: Runner, catalog: Catalog) -> None:
+    first = mosaic(ingested, "--visit", "jhap01")
+    mosaic(ingested, "--visit", "jhap02")
+    layers = mosaic(ingested, "--tile", tile_of(catalog), "--wcs-policy", "any")
+    assert stale_names(catalog) == set()
+    realign(catalog, {"jhap01a0q": 500.0, "jhap01a1q": 500.0})
+    mixed = {name for name, one in layers.items() if one["filter"] == "f606w"}
+    assert stale_names(catalog) == set(first) | mixed
+    why = mosaic(ingested, "--visit", "jhap01")
+    assert {one["status"] for one in why.values()} == {"made"}
+    assert any("another WCS solution is in force" in text for text in why[FILTER]["why"])
+    assert stale_names(catalog) == mixed
+    mosaic(ingested, "--tile", tile_of(catalog), "--wcs-policy", "any")
+    assert stale_names(catalog) == set()
+    old, new = (one["pixels_sha256"] for one in (first[FILTER], why[FILTER]))
+    assert old != new
+    history = rows(catalog, "SELECT count(*) FROM product WHERE name = :name", name=FILTER)
+    assert history == [(2,)]  # nothing is lost
+
+
+def test_withdrawn_exposures_leave_and_come_back(ingested: Runner, catalog: Catalog) -> None:
+    mosaic(ingested, "--visit", "jhap01")
+    assert ingested("exposure", "withdraw", "jhap01a1q", "bad guiding").exit_code == 0
+    assert stale_names(catalog) == set(VISIT_PRODUCTS)
+    made = mosaic(ingested, "--visit", "jhap01")
+    assert made[FILTER]["exposures"] == ["jhap01a0q"]
+    assert made[FILTER]["left_out"] == [{"code": "withdrawn", "reason": "withdrawn: bad guiding"}]
+    assert rows(catalog, "SELECT rootname, mask_id FROM eligible_exposure WHERE visit = 'jhap01'") == [
+        ("jhap01a0q", None)  # nothing is left to compare it with
+    ]
+    gone = "hst_90001_01_acs_wfc_f606w_jhap01a1_drc.fits"
+    assert stale_names(catalog) == {gone}  # its own product is of an exposure out of use
+
+
+def test_no_viable_data(ingested: Runner) -> None:
+    for rootname in ("jhap01a0q", "jhap01a1q"):
+        assert ingested("exposure", "withdraw", rootname, "moon").exit_code == 0
+    result = ingested("mosaic", "--visit", "jhap01", "--json")
+    assert result.exit_code == 65
+    assert "moon" in result.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--visit", "jzzz99"), 3),
+        (("--tile", "skycell-p9999x01y01"), 3),
+        ((), 2),
+        (("--visit", "jhap01", "--tile", "skycell-p0046x03y19"), 2),
+        (("--visit", "jhap01", "--max-memory", "50MB"), 5),
+        (("--visit", "jhap01", "--pixfrac", "2"), 2),
+    ],
+)
+def test_what_cannot_be_made(
+    ingested: Runner, catalog: Catalog, arguments: tuple[str, ...], code: int
+) -> None:
+    result = ingested("mosaic", *arguments, "--json")
+    assert result.exit_code == code
+    assert set(result.json()["error"]) == {"message", "remedy", "exit_code"}
+    assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
+
+
+def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_home: Path) -> None:
+    def state() -> tuple[list[tuple[object, ...]], set[Path]]:
+        return rows(catalog, "SELECT count(*) FROM run"), set(hapctl_home.rglob("*"))
+
+    before = state()
+    plan = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()
+    assert state() == before
+    assert {one["status"] for one in plan["products"]} == {"to make"}
+    assert plan["masks_to_make"] == ["jhap01a0q", "jhap01a1q"]
+    made = mosaic(ingested, "--visit", "jhap01")
+    for one in plan["products"]:
+        size = Path(made[one["name"]]["path"]).stat().st_size
+        assert size == pytest.approx(one["bytes"], abs=60_000)  # headers and table beside the pixels
+        assert one["memory_bytes"] > 2e8
+    again = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()
+    assert {one["status"] for one in again["products"]} == {"unchanged"}
+    other = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--pixfrac", "0.8", "--json").json()
+    assert {tuple(one["why"]) for one in other["products"]} == {("other parameters",)}
+    text = ingested("mosaic", "--visit", "jhap01", "--dry-run")
+    assert "unchanged" in text.stdout
+    assert "from jhap01a0q, jhap01a1q" in text.stdout
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "no preview"])
+def test_damaged_products_are_made_again(ingested: Runner, damage: str) -> None:
+    made = mosaic(ingested, "--visit", "jhap01")
+    path = Path(made[FILTER]["path"])
+    if damage == "shorter":
+        path.write_bytes(path.read_bytes()[:-2880])
+    else:
+        (path if damage == "missing" else path.with_suffix(".png")).unlink()
+    again = mosaic(ingested, "--visit", "jhap01")
+    assert {name for name, one in again.items() if one["status"] == "made"} == {FILTER}
+    assert again[FILTER]["pixels_sha256"] == made[FILTER]["pixels_sha256"]
+    assert fits.getheader(path)["FILENAME"] == FILTER
+
+
+def test_a_lost_mask_is_made_again(ingested: Runner, catalog: Catalog, hapctl_home: Path) -> None:
+    made = mosaic(ingested, "--visit", "jhap01")
+    for mask in (hapctl_home / "masks").rglob("*.fits"):
+        mask.unlink()
+    again = mosaic(ingested, "--visit", "jhap01")
+    assert {one["status"] for name, one in again.items()} == {"unchanged"} or again[FILTER][
+        "pixels_sha256"
+    ] == made[FILTER]["pixels_sha256"]
+    assert len(list((hapctl_home / "masks").rglob("*.fits"))) == 2
+    assert stale_names(catalog) == set()
+
+
+def test_inputs_that_moved_or_changed_are_named(
+    field: list[Path], run_hapctl: Runner, tmp_path: Path
+) -> None:
+    copies = [Path(shutil.copy(path, tmp_path)) for path in field[:2]]
+    assert run_hapctl("ingest", *copies).exit_code == 0
+    content = copies[0].read_bytes()
+    copies[0].write_bytes(content[:-100] + bytes(100 - 1) + b"x")
+    changed = run_hapctl("mosaic", "--visit", "jhap01", "--json")
+    assert changed.exit_code == 1
+    assert str(copies[0]) in changed.json()["error"]["message"]
+    copies[0].unlink()
+    gone = run_hapctl("mosaic", "--visit", "jhap01", "--json")
+    assert gone.exit_code == 1
+    assert "jhap01a0q" in gone.json()["error"]["message"]
+    copies[0].write_bytes(content)
+    assert set(mosaic(run_hapctl, "--visit", "jhap01")) == set(VISIT_PRODUCTS)
+
+
+def test_threads_and_folders_do_not_change_pixels(ingested: Runner, tmp_path: Path, catalog: Catalog) -> None:
+    one = mosaic(ingested, "--visit", "jhap01", "--threads", "1", "--output", tmp_path / "one")
+    four = mosaic(ingested, "--visit", "jhap01", "--threads", "4", "--output", tmp_path / "four")
+    assert {name: made["pixels_sha256"] for name, made in one.items()} == {
+        name: made["pixels_sha256"] for name, made in four.items()
+    }
+    assert rows(catalog, "SELECT count(*) FROM current_product") == [(8,)]
+    assert stale_names(catalog) == set()
+
+
+def test_products_are_listed_shown_and_explained(ingested: Runner, catalog: Catalog) -> None:
+    mosaic(ingested, "--visit", "jhap01")
+    listed = ingested("product", "list", "--visit", "jhap01", "--json").json()["products"]
+    assert {one["name"] for one in listed} == set(VISIT_PRODUCTS)
+    assert all(one["stale"] == [] for one in listed)
+    shown = ingested("product", "show", FILTER, "--json").json()
+    assert [one["rootname"] for one in shown["inputs"]] == ["jhap01a0q", "jhap01a1q"]
+    assert shown["parameters"]["good_bits"] == 336
+    lineage = ingested("product", "lineage", FILTER, "--json").json()["inputs"]
+    assert {one["rootname"] for one in lineage} == {"jhap01a0q", "jhap01a1q"}
+    assert all(len(one["file_sha256"]) == 64 and one["mask_sha256"] for one in lineage)
+    assert "mask sha256" in ingested("product", "lineage", FILTER).stdout
+    realign(catalog, {"jhap01a0q": 100.0, "jhap01a1q": 100.0})
+    stale = ingested("product", "list", "--stale", "--json").json()["products"]
+    assert {one["name"] for one in stale} == set(VISIT_PRODUCTS)
+    assert ingested("product", "show", "nothing.fits").exit_code == 3
+
+
+def test_a_total_leaves_out_single_exposures_unless_all_are(ingested: Runner) -> None:
+    made = mosaic(ingested, "--visit", "jhap02")
+    total = made["hst_90001_02_acs_wfc_total_jhap02_drc.fits"]
+    assert total["exposures"] == ["jhap02a0q", "jhap02a1q"]
+    assert total["left_out"] == []
