@@ -1,6 +1,7 @@
 """Content addresses of transformations: the same numbers have the same SHA-256, in any file."""
 
 import struct
+from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -26,13 +27,21 @@ def distortion_sha256(chip: ChipWcs) -> str:
     return digest.hexdigest()
 
 
-def transformation_sha256(solution: WcsSolution) -> str:
-    """Return the SHA-256 of the transformation of all chips; names and keywords do not count."""
+def transformation_sha256(solution: WcsSolution, distortions: Sequence[str] | None = None) -> str:
+    """Return the SHA-256 of the transformation of all chips; names and keywords do not count.
+
+    Parameters
+    ----------
+    solution : WcsSolution
+    distortions : sequence of str, optional
+        ``distortion_sha256`` of each chip, where it is known already.
+    """
     digest = sha256()
-    for chip in solution.chips:
+    keys = [distortion_sha256(chip) for chip in solution.chips] if distortions is None else distortions
+    for chip, key in zip(solution.chips, keys, strict=True):
         digest.update(struct.pack(">4q", chip.extver, chip.chip, *chip.shape))
         digest.update(_floats(*chip.crpix, *chip.crval, *chip.cd))
-        digest.update("/".join(chip.ctype).encode() + distortion_sha256(chip).encode())
+        digest.update(f"{'/'.join(chip.ctype)}{key}".encode())
     return digest.hexdigest()
 
 

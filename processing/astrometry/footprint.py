@@ -6,6 +6,7 @@ the poles are nothing special. Rings are counter-clockwise as seen from inside t
 left of north), as DALI asks, and not closed: the last vertex joins the first.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,26 +44,26 @@ def chip_polygon(chip: ChipWcs, origin: LookupOrigin = "hst") -> Ring:
     ndarray, shape (n, 2)
         RA, Dec in degrees; counter-clockwise seen from inside the sphere, not closed.
     """
-    edges = [_edge(chip, start, end, origin) for start, end in _sides(chip)]
-    plane = np.concatenate([edge[:-1] for edge in edges])
+    x, y = _around(chip)
+    points = np.column_stack(pixel_to_plane(chip, x, y, origin)).reshape(4, -1, 2)
+    tolerance = EDGE_TOLERANCE * math.sqrt(abs(chip.cd[0] * chip.cd[3] - chip.cd[1] * chip.cd[2]))
+    plane = np.concatenate([_thinned(edge, tolerance)[:-1] for edge in points])
     ring = np.column_stack(plane_to_sky(chip.crval, plane[:, 0], plane[:, 1]))
     return ring if _signed_area(plane) < 0.0 else ring[::-1]
 
 
-def _sides(chip: ChipWcs) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    right, top = chip.shape[1] - 0.5, chip.shape[0] - 0.5
-    corners = [(-0.5, -0.5), (right, -0.5), (right, top), (-0.5, top)]
-    return list(zip(corners, corners[1:] + corners[:1], strict=True))
-
-
-def _edge(
-    chip: ChipWcs, start: tuple[float, float], end: tuple[float, float], origin: LookupOrigin
-) -> NDArray[np.float64]:
-    """Return the fewest points (plane, degrees) along an edge that follow it within the tolerance."""
+def _around(chip: ChipWcs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return points (0-based pixels) along the four edges of a chip, corner to corner."""
     t = np.linspace(0.0, 1.0, _DIVISIONS[-1] + 1)
-    x, y = (start[axis] + t * (end[axis] - start[axis]) for axis in (0, 1))
-    points = np.column_stack(pixel_to_plane(chip, x, y, origin))
-    tolerance = EDGE_TOLERANCE * np.sqrt(abs(np.linalg.det(chip.cd_matrix)))
+    low, width, height = np.zeros_like(t), chip.shape[1], chip.shape[0]
+    x = np.concatenate([t * width, low + width, (1.0 - t) * width, low])
+    y = np.concatenate([low, t * height, low + height, (1.0 - t) * height])
+    return x - 0.5, y - 0.5
+
+
+def _thinned(points: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+    """Return the fewest evenly spaced points of an edge that follow it within the tolerance."""
+    t = np.arange(len(points))
     for pieces in _DIVISIONS[:-1]:
         step = _DIVISIONS[-1] // pieces
         chords = np.column_stack([np.interp(t, t[::step], points[::step, axis]) for axis in (0, 1)])

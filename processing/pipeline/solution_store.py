@@ -110,20 +110,22 @@ def default_frame(rootname: str, wcsname: str) -> str:
 
 def solution_rows(rootname: str, solutions: Sequence[NewSolution]) -> tuple[list[SolutionRow], Content]:
     """Turn solutions into rows, with the distortions and tables they refer to."""
-    chips = [chip for new in solutions for chip in new.solution.chips]
-    content = Content(_table_rows(chips), {row.sha256: row for row in map(_distortion_row, chips)})
-    return [_solution_row(rootname, new) for new in solutions], content
+    keys = [[distortion_sha256(chip) for chip in new.solution.chips] for new in solutions]
+    distinct: dict[str, ChipWcs] = {}
+    for new, own in zip(solutions, keys, strict=True):
+        distinct |= dict(zip(own, new.solution.chips, strict=True))
+    distortions = {key: _distortion_row(key, chip) for key, chip in distinct.items()}
+    content = Content(_table_rows(distinct.values()), distortions)
+    return [_solution_row(rootname, new, own) for new, own in zip(solutions, keys, strict=True)], content
 
 
-def _solution_row(rootname: str, new: NewSolution) -> SolutionRow:
+def _solution_row(rootname: str, new: NewSolution, distortions: Sequence[str]) -> SolutionRow:
     solution, name = new.solution, parse_wcsname(new.solution.name)
-    drawable = bool(solution.chips) and all(
-        is_usable(chip) and min(chip.shape) > 0 for chip in solution.chips
-    )
+    drawable = _is_drawable(solution)
     rings = solution_polygons(solution) if drawable else []
     return SolutionRow(
         wcsname=solution.name,
-        transformation_sha256=transformation_sha256(solution),
+        transformation_sha256=transformation_sha256(solution, distortions),
         kind=name.kind,
         base=None if name.kind == "user" else name.base,
         idc_root=name.idc_root,
@@ -141,7 +143,7 @@ def _solution_row(rootname: str, new: NewSolution) -> SolutionRow:
         footprint=healpix_ranges(rings),
         s_region=s_region(outline(rings)),
         headerlet=new.headerlet,
-        chips=tuple(_chip_row(chip, ring) for chip, ring in zip(solution.chips, rings, strict=False)),
+        chips=tuple(map(_chip_row, solution.chips, rings, distortions)) if drawable else (),
         tiles=tuple(cells_overlapping(rings)),
     )
 
@@ -175,7 +177,7 @@ def _plain(value: str | float | int | bool) -> str | float | int | bool:
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
-def _chip_row(chip: ChipWcs, ring: Ring) -> WcsChipRow:
+def _chip_row(chip: ChipWcs, ring: Ring, distortion: str) -> WcsChipRow:
     return WcsChipRow(
         extver=chip.extver,
         chip=chip.chip,
@@ -191,7 +193,7 @@ def _chip_row(chip: ChipWcs, ring: Ring) -> WcsChipRow:
         cd2_2=chip.cd[3],
         ctype1=chip.ctype[0],
         ctype2=chip.ctype[1],
-        distortion_sha256=distortion_sha256(chip),
+        distortion_sha256=distortion,
         polygon=ring.ravel().tolist(),
     )
 
@@ -217,11 +219,11 @@ def _table_row(table: LookupTable) -> TableRow:
     )
 
 
-def _distortion_row(chip: ChipWcs) -> DistortionRow:
+def _distortion_row(key: str, chip: ChipWcs) -> DistortionRow:
     npol_x, npol_y = (_key(table) for table in chip.npol)
     d2im_x, d2im_y = (_key(table) for table in chip.d2im)
     return DistortionRow(
-        sha256=distortion_sha256(chip),
+        sha256=key,
         sip_order=0 if chip.sip_a is None else len(chip.sip_a) - 1,
         sip_a=_flat(chip.sip_a),
         sip_b=_flat(chip.sip_b),
