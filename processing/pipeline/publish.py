@@ -143,6 +143,11 @@ def _keep(path: Path, backup: Path) -> None:
 def _put_in_force(catalog: Catalog, run: Run, product_id: int, moves: Sequence[Move]) -> None:
     with catalog.begin() as connection:
         put_product_in_force(connection, run.id, product_id)
+    drop_backups(moves)
+
+
+def drop_backups(moves: Sequence[Move]) -> None:
+    """Remove what stood at the places of files that are in force now."""
     for move in moves:
         Path(move["backup"]).unlink(missing_ok=True)
 
