@@ -130,6 +130,14 @@ def _rank(suffix: str) -> tuple[int, str]:
     return (SUFFIX_ORDER.index(suffix) if suffix in SUFFIX_ORDER else len(SUFFIX_ORDER)), suffix
 
 
+def commit_with_the_run(connection: Connection) -> None:
+    """Let this transaction reach the disk no later than the end of the run: not each waits for it.
+
+    After a crash of the server the last files may be missing as a whole; the next ingest takes them again.
+    """
+    execute(connection, "commit_with_the_run")
+
+
 def known_file(connection: Connection, root_id: int, path: str) -> KnownFile | None:
     """Return what the catalog knows of the file at a place, or None."""
     row = execute(connection, "known_file", {"root_id": root_id, "path": path}).one_or_none()

@@ -20,7 +20,7 @@ class ArchiveRoot:
 
 def list_roots(connection: Connection) -> list[ArchiveRoot]:
     """Return all roots in order of their paths."""
-    return [ArchiveRoot(*row) for row in execute(connection, "list_roots")]
+    return [ArchiveRoot(**row) for row in execute(connection, "list_roots").mappings()]
 
 
 def roots_covering(connection: Connection, run_id: int, folders: Iterable[str]) -> dict[str, int]:

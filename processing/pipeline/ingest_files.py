@@ -24,6 +24,7 @@ from hapctl.archive.exposures import (
     KnownFile,
     Place,
     close_places,
+    commit_with_the_run,
     file_state,
     known_file,
     other_places,
@@ -184,6 +185,7 @@ def _ingest(catalog: Catalog, run_id: int, request: IngestRequest, verify: bool)
     for attempt in range(1, _TRIES + 1):
         try:
             with catalog.begin() as connection:
+                commit_with_the_run(connection)
                 return _ingest_in(connection, run_id, request, verify)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES:
