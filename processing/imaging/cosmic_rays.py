@@ -146,16 +146,20 @@ def _minmed(
     exposures: Sequence[Sequence[PreparedChip]],
     combine_sigma: tuple[float, float],
 ) -> Plane:
-    """Two values: mean; more: median without the highest; the minimum where that is far too high."""
+    """Two values: mean; more: median without the highest; the minimum where that is far too high.
+
+    Too high is judged by the noise of one exposure (of half the difference, where there are two), not of
+    the sum of all as in AstroDrizzle: else the minimum of plain noise is taken ever more often the more
+    exposures there are, and noise peaks are called cosmic rays.
+    """
     stack = np.sort(np.stack(singles), axis=0)  # NaN goes last
     valid = np.isfinite(stack).sum(axis=0)
     middle = _median_without_highest(stack, valid)
     lowest = stack[0]
     time = float(np.mean([chips[0].exposure_time for chips in exposures]))
     floor = float(np.mean([chips[0].sky + chips[0].read_noise ** 2 for chips in exposures]))
-    counts = time * valid
-    sigma = np.sqrt(np.maximum(middle * counts, 0.0) + valid * floor)
-    excess = (middle - lowest) * counts
+    sigma = np.sqrt(np.maximum(middle * time, 0.0) + floor) * np.where(valid == 2, np.sqrt(0.5), 1.0)
+    excess = (middle - lowest) * time
     with np.errstate(invalid="ignore"):
         first = excess > combine_sigma[0] * sigma
         near = ndimage.binary_dilation(first, structure=np.ones((3, 3), dtype=bool))
