@@ -57,7 +57,7 @@ class AcceptanceRule:
     search_tolerance_arcsec: float = 0.1
     relative_radius_arcsec: float = 3.0
     relative_roll_deg: float = 0.02
-    relative_tolerance_arcsec: float = 0.05
+    relative_tolerance_arcsec: float = 0.1
     relative_match_arcsec: float = 0.01
     absolute_match_arcsec: float = 0.02
     error_floor_mas: float = 0.5
@@ -69,7 +69,7 @@ class AcceptanceRule:
     most_rotation_deg: float = 0.2
     most_scale_change: float = 1e-3
     most_shift_arcsec: float = 6.0
-    most_rms_mas: float = 60.0
+    most_rms_mas: float = 100.0
     worst_exposure_sigma: float = 5.0
     worst_exposure_floor_mas: float = 3.0
     least_coverage: float = 0.5

@@ -91,6 +91,13 @@ class Detections:
         return replace(self, **columns)
 
     @property
+    def alignable(self) -> NDArray[np.bool_]:
+        """The usable ones, and galaxies: where stars are few, these are what exposures have in common."""
+        spoilt = int(UNFIT & ~(SourceFlag.EXTENDED | SourceFlag.POOR_FIT))
+        galaxies = (self.flags & int(SourceFlag.EXTENDED)) != 0
+        return self.usable | (galaxies & ((self.flags & spoilt) == 0))
+
+    @property
     def usable(self) -> NDArray[np.bool_]:
         """Which sources may enter a fit."""
         return (self.flags & int(UNFIT)) == 0

@@ -146,6 +146,8 @@ def chip_psf(
         some = best[:count]
         x, y = column[some].astype(np.float64), row[some].astype(np.float64)
         psf = build_psf(image, variance, x, y, psf.fwhm)
+    if not 0.65 * settings.fwhm < psf.fwhm < 1.8 * settings.fwhm:
+        return effective_psf.gaussian_psf(settings.fwhm)  # made from galaxies, clipped or quantised pixels
     return psf
 
 

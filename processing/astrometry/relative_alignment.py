@@ -5,7 +5,7 @@ all are fitted at once. One that the rule refuses is left out and told why.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hapctl.processing.astrometry.acceptance import (
@@ -97,8 +97,9 @@ def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Grou
     verdicts: dict[int, Verdict] = {}
     evidence: dict[int, Evidence] = {}
     fits = {reference: PlaneFit.identity()}
+    tolerance = settings.least_tolerance
     for number in sorted(set(range(len(exposures))) - {reference}, key=lambda n: -len(exposures[n])):
-        master = _gathered(exposures, fits, settings)[0]
+        master = _gathered(exposures, fits, tolerance, settings)[0]
         result = align_lists(exposures[number], master, settings)
         if result is None:
             text = f"no offset within {settings.radius:g} arcsec brings its stars onto the others'"
@@ -108,13 +109,40 @@ def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Grou
         verdicts[number] = judge(evidence[number], rule)
         if verdicts[number].accepted:
             fits[number] = result.fit.fit
-    return _joined(exposures, fits, reference, verdicts, evidence, settings)
+            tolerance = max(tolerance, result.tolerance)
+    return _settled(exposures, fits, reference, verdicts, evidence, tolerance, rule)
+
+
+def _settled(
+    exposures: Sequence[StarList],
+    fits: dict[int, PlaneFit],
+    reference: int,
+    verdicts: dict[int, Verdict],
+    evidence: Mapping[int, Evidence],
+    tolerance: float,
+    rule: AcceptanceRule,
+) -> Group:
+    """Fit all members at once; put out any that keeps too few common stars, and fit again."""
+    while True:
+        group = _joined(exposures, fits, reference, verdicts, evidence, tolerance, rule.relative_settings())
+        lost = {
+            number: stars
+            for number, member in group.members.items()
+            if number != reference
+            and (stars := int(np.count_nonzero(member.weights))) < min(rule.minimum_stars.values())
+        }
+        if not lost:
+            return group
+        for number, stars in lost.items():
+            text = f"{stars} stars are left in the fit of all exposures together"
+            verdicts[number] = refused("too-few-stars", text)
+        fits = {number: fit for number, fit in fits.items() if number not in lost}
 
 
 def lone_group(exposures: Sequence[StarList], number: int, rule: AcceptanceRule) -> Group:
     """A group of one exposure, which stays where it is."""
     fits = {number: PlaneFit.identity()}
-    return _joined(exposures, fits, number, {}, {}, rule.relative_settings())
+    return _joined(exposures, fits, number, {}, {}, 0.0, rule.relative_settings())
 
 
 def _evidence(
@@ -144,6 +172,7 @@ def _joined(
     reference: int,
     verdicts: Mapping[int, Verdict],
     evidence: Mapping[int, Evidence],
+    tolerance: float,
     settings: MatchSettings,
 ) -> Group:
     """Fit all accepted exposures at once, match again, and once more."""
@@ -151,15 +180,15 @@ def _joined(
     joint: JointFit | None = None
     order: list[Indices] = []
     for _ in range(3 if len(numbers) > 1 else 0):
-        _, star = _gathered(exposures, fits, settings)
+        _, star = _gathered(exposures, fits, tolerance, settings)
         observations, order = _observations(exposures, star, numbers, settings)
         if len(observations.star) == 0:
             break
-        geometries: list[Geometry] = [evidence[n].geometry if n in evidence else "shift" for n in numbers]
+        geometries: list[Geometry] = [settings.geometry_for(len(common)) for common in order]
         start = [fits[n] for n in numbers]
         joint = fit_exposures(observations, geometries, reference=numbers.index(reference), start=start)
         fits = dict(zip(numbers, joint.fits, strict=True))
-    stars, star = _gathered(exposures, fits, settings)
+    stars, star = _gathered(exposures, fits, tolerance, settings)
     members = {}
     for place, number in enumerate(numbers):
         size = len(exposures[number])
@@ -168,13 +197,19 @@ def _joined(
             mine = observations.exposure == place
             residuals[order[place]] = -joint.residuals[mine]
             weights[order[place]] = joint.weights[mine]
-        members[number] = Member(fits[number], star[number], residuals, weights, evidence.get(number))
+        own = evidence.get(number)
+        if own is not None and joint is not None:
+            own = replace(own, geometry=geometries[place])
+        members[number] = Member(fits[number], star[number], residuals, weights, own)
     seen = np.bincount(np.concatenate([star[n] for n in numbers]), minlength=len(stars))
     return Group(reference, members, stars, seen, verdicts)
 
 
 def _gathered(
-    exposures: Sequence[StarList], fits: Mapping[int, PlaneFit], settings: MatchSettings
+    exposures: Sequence[StarList],
+    fits: Mapping[int, PlaneFit],
+    tolerance: float,
+    settings: MatchSettings,
 ) -> tuple[StarList, dict[int, Indices]]:
     """All stars of the exposures fitted so far, brightest first, and which star each source is.
 
@@ -185,7 +220,7 @@ def _gathered(
     for number in fits:
         sources = exposures[number]
         points = fits[number](sources.points)
-        mine, theirs = match_mutual(points, sums / weight[:, None], settings.least_tolerance)
+        mine, theirs = match_mutual(points, sums / weight[:, None], tolerance)
         offset = _zero_point(sources.magnitudes[mine], magnitude[theirs])
         member = np.full(len(sources), -1, dtype=np.intp)
         member[mine] = theirs

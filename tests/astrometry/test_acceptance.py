@@ -41,7 +41,7 @@ def test_good_evidence_is_accepted_with_its_numbers() -> None:
         ("scale-limit", {"scale": 1.0011}, ["1100 x 1e-6", "1000 x 1e-6"]),
         ("scale-limit", {"scale": 0.9989}, ["1100 x 1e-6", "1000 x 1e-6"]),
         ("shift-limit", {"shift_arcsec": 6.5}, ["6.5 arcsec", "6 arcsec"]),
-        ("rms-limit", {"rms_mas": 61.0}, ["61 mas", "60 mas"]),
+        ("rms-limit", {"rms_mas": 101.0}, ["101 mas", "100 mas"]),
         ("rms-limit", {"rms_mas": float("nan")}, ["nan"]),
         (
             "worst-exposure",
