@@ -1,6 +1,17 @@
 """Tables of what hapctl made: reference answers, alignment attempts, masks, products."""
 
-from hapctl.archive.models_base import DOCUMENT, METADATA, UTC, both_to, key, maybe_to, optional, required, to
+from hapctl.archive.models_base import (
+    DOCUMENT,
+    IN_FORCE,
+    METADATA,
+    UTC,
+    both_to,
+    key,
+    maybe_to,
+    optional,
+    required,
+    to,
+)
 from sqlalchemy import (
     REAL,
     BigInteger,
@@ -151,6 +162,7 @@ exposure_mask_current = Table(
     *to("run.run_id", "run_id"),
     *maybe_to("run.run_id", "closed_run_id"),
     both_to("exposure_mask", "exposure_id", "mask_id"),
+    Index("exposure_mask_current_now", "exposure_id", postgresql_where=IN_FORCE),
 )
 product_key = Table(
     "product_key",
@@ -247,5 +259,6 @@ product_current = Table(
     *to("run.run_id", "run_id"),
     *maybe_to("run.run_id", "closed_run_id"),
     both_to("product", "product_key_id", "product_id"),
+    Index("product_current_now", "product_key_id", postgresql_where=IN_FORCE),
     Index("product_current_product", "product_id"),
 )

@@ -126,6 +126,7 @@ exposure_withdrawal = Table(
     *required(TSTZRANGE, "during"),
     *to("run.run_id", "run_id"),
     *maybe_to("run.run_id", "closed_run_id"),
+    Index("exposure_withdrawal_now", "exposure_id", postgresql_where=IN_FORCE),
 )
 exposure_file = Table(
     "exposure_file",
@@ -268,6 +269,7 @@ wcs_location = Table(
     *required(Text, "place", "key"),
     *to("run.run_id", "run_id"),
     UniqueConstraint("solution_id", "file_id", "place", "key", postgresql_nulls_not_distinct=True),
+    Index("wcs_location_file", "file_id"),
 )
 wcs_active = Table(
     "wcs_active",

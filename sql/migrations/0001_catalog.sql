@@ -117,6 +117,7 @@ CREATE TABLE exposure_withdrawal (
     CHECK (upper_inf(during) = (closed_run_id IS NULL)),
     EXCLUDE USING gist (int8range(exposure_id, exposure_id, '[]') WITH &&, during WITH &&)
 );
+CREATE INDEX exposure_withdrawal_now ON exposure_withdrawal (exposure_id) WHERE upper_inf(during);
 
 CREATE TABLE exposure_file (
     file_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -313,6 +314,7 @@ CREATE TABLE wcs_location (
     CHECK ((place = 'headerlet') = (file_id IS NULL)),
     UNIQUE NULLS NOT DISTINCT (solution_id, file_id, place, key)
 );
+CREATE INDEX wcs_location_file ON wcs_location (file_id);
 
 CREATE TABLE wcs_active (
     wcs_active_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -499,6 +501,7 @@ CREATE TABLE exposure_mask_current (
     CHECK (upper_inf(during) = (closed_run_id IS NULL)),
     EXCLUDE USING gist (int8range(exposure_id, exposure_id, '[]') WITH &&, during WITH &&)
 );
+CREATE INDEX exposure_mask_current_now ON exposure_mask_current (exposure_id) WHERE upper_inf(during);
 
 CREATE TABLE product_key (
     product_key_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -598,6 +601,7 @@ CREATE TABLE product_current (
     CHECK (upper_inf(during) = (closed_run_id IS NULL)),
     EXCLUDE USING gist (int8range(product_key_id, product_key_id, '[]') WITH &&, during WITH &&)
 );
+CREATE INDEX product_current_now ON product_current (product_key_id) WHERE upper_inf(during);
 CREATE INDEX product_current_product ON product_current (product_id);
 
 -- Rules that rows alone cannot express -------------------------------------------------------------------------------------
@@ -651,6 +655,8 @@ BEGIN
         EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION forbid_change()', name);
     END LOOP;
+    -- The keywords of an exposure follow its current file; the exposure itself stays.
+    CREATE TRIGGER kept BEFORE DELETE ON exposure FOR EACH ROW EXECUTE FUNCTION forbid_change();
     FOREACH name IN ARRAY ARRAY[
         'policy_active', 'exposure_withdrawal', 'exposure_file_current', 'archive_root_path', 'file_location',
         'wcs_active', 'exposure_mask_current', 'product_current'

@@ -2,6 +2,7 @@
 -- (parameters and software) changed, or when its file was seen missing or damaged. Grids: the products of a visit and
 -- detector share one grid made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id] of each, so
 -- a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
+-- Each of the two subqueries is named once: a condition on product_id then reaches the tables and is answered by index.
 CREATE OR REPLACE VIEW stale_product_reason AS
 WITH input AS (
     SELECT p.product_id, p.kind, x.rootname, i.exposure_id, i.solution_id, i.file_id, i.mask_id,
@@ -25,16 +26,16 @@ candidate AS (
         AND (e.instrument, e.detector, e.filter) = (p.instrument, p.detector, p.filter)
     WHERE p.kind = 'layer'
 )
-SELECT product_id, 'solution' AS code, rootname || ': another WCS solution is in force' AS reason
-FROM input WHERE eligible AND solution_id <> solution_now
-UNION ALL
-SELECT product_id, 'withdrawn', rootname || ': no longer to be mosaicked' FROM input WHERE NOT eligible
-UNION ALL
-SELECT product_id, 'file', rootname || ': another file content is in force'
-FROM input WHERE eligible AND file_id <> file_now
-UNION ALL
-SELECT product_id, 'mask', rootname || ': another cosmic-ray mask is in force'
-FROM input WHERE eligible AND mask_id IS DISTINCT FROM mask_now AND (kind <> 'exposure' OR mask_id IS NOT NULL)
+SELECT i.product_id, difference.code, i.rootname || difference.words AS reason
+FROM input i
+CROSS JOIN LATERAL (VALUES
+    ('solution', ': another WCS solution is in force', i.eligible AND i.solution_id <> i.solution_now),
+    ('withdrawn', ': no longer to be mosaicked', NOT i.eligible),
+    ('file', ': another file content is in force', i.eligible AND i.file_id <> i.file_now),
+    ('mask', ': another cosmic-ray mask is in force',
+     i.eligible AND i.mask_id IS DISTINCT FROM i.mask_now AND (i.kind <> 'exposure' OR i.mask_id IS NOT NULL))
+) difference (code, words, holds)
+WHERE difference.holds
 UNION ALL
 SELECT c.product_id, 'new', c.rootname || ': new exposure'
 FROM candidate c

@@ -1,8 +1,11 @@
+-- The reasons are gathered before the join: joined row by row they would be looked for once per product.
 CREATE OR REPLACE VIEW stale_product AS
-SELECT p.product_id, p.kind, p.name, p.path, p.visit, p.sky_cell, p.instrument, p.detector, p.filter,
-       array_agg(DISTINCT r.code ORDER BY r.code) AS codes, array_agg(DISTINCT r.reason ORDER BY r.reason) AS reasons
+SELECT p.product_id, p.kind, p.name, p.path, p.visit, p.sky_cell, p.instrument, p.detector, p.filter, r.codes, r.reasons
 FROM current_product p
-JOIN stale_product_reason r USING (product_id)
-GROUP BY p.product_id, p.kind, p.name, p.path, p.visit, p.sky_cell, p.instrument, p.detector, p.filter;
+JOIN (
+    SELECT product_id, array_agg(DISTINCT code ORDER BY code) AS codes, array_agg(DISTINCT reason ORDER BY reason) AS reasons
+    FROM stale_product_reason
+    GROUP BY product_id
+) r USING (product_id);
 
 COMMENT ON VIEW stale_product IS 'Current products that no longer are what would be made now, with all reasons.';

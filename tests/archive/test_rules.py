@@ -252,6 +252,12 @@ def test_facts_are_append_only_for_their_owner_too(rows: Rows) -> None:
             assert told_by(rows, statement) == "23001", statement
 
 
+def test_an_exposure_may_learn_but_not_go(rows: Rows) -> None:
+    rows.connection.execute(text("UPDATE exposure SET target_name = 'NGC 104'"))
+    rows.add("exposure", rootname="j8bt09jdq")
+    assert told_by(rows, "DELETE FROM exposure WHERE rootname = 'j8bt09jdq'") == "23001"
+
+
 def told_by(rows: Rows, statement: str) -> str | None:
     """Return the SQLSTATE of a statement that must fail."""
     with pytest.raises(DBAPIError) as caught, rows.connection.begin_nested():
@@ -303,5 +309,6 @@ def test_a_solution_of_another_exposure_is_refused(rows: Rows) -> None:
 def test_no_trigger_was_forgotten(rows: Rows) -> None:
     query = text("SELECT DISTINCT tgname FROM pg_trigger WHERE NOT tgisinternal")
     assert set(rows.connection.scalars(query)) == {
-        *("append_only", "append_only_truncate", "closing_only", "closing_only_truncate", "consistent_only")
+        *("append_only", "append_only_truncate", "closing_only", "closing_only_truncate", "consistent_only"),
+        "kept",
     }
