@@ -70,11 +70,6 @@ def _padded(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
-def product_bytes(product: ProductDescription) -> int:
-    """Return the size of the file to be written, without writing it."""
-    return _layout(product)[-1]
-
-
 def _layout(product: ProductDescription) -> tuple[list[_Part], fits.BinTableHDU, int]:
     height, width = product.grid.shape
     plane = 4 * height * width

@@ -26,7 +26,7 @@ ENGINE = 1
 """Raised when the same inputs and parameters give other pixels."""
 
 BASE_BYTES = 200_000_000
-"""What the interpreter and the libraries take before any pixel (measured: bench_mosaic)."""
+"""An upper estimate of interpreter and libraries: the smallest mosaics measured peak at 160 MB in all."""
 
 
 @dataclass(frozen=True)
