@@ -222,6 +222,12 @@ def _exposures(
         ExposureResult(left.rootname, "excluded", left.reason, code=left.code)
         for left in left_out_exposures(connection, visit=visit)
     )
+    timeless = [one for one in exposures if one.mjd_start is None or one.mjd_end is None]
+    exposures = [one for one in exposures if one not in timeless]
+    excluded += tuple(
+        ExposureResult(one.rootname, "excluded", "its time is unknown (EXPSTART, EXPEND)", code="no-time")
+        for one in timeless
+    )
     if not exposures:
         reasons = "; ".join(f"{one.rootname}: {one.reason}" for one in excluded)
         raise NoViableDataError(f"{visit}: no exposure may be aligned ({reasons})")
