@@ -42,17 +42,16 @@ def ingest(
     """
     from hapctl.archive.errors import NotInCatalogError
     from hapctl.cli.settings import open_from
-    from hapctl.processing.pipeline.ingest_inputs import expand_inputs
+    from hapctl.processing.pipeline.ingest_inputs import expand_inputs, printable
 
-    files, missing = expand_inputs(paths, recursive=recursive)
+    files, problems = expand_inputs(paths, recursive=recursive)
+    names = [printable(path) for path in paths]
     if not files:
-        raise NotInCatalogError(
-            f"no files in {' '.join(paths)}", "check the path; --recursive enters folders"
-        )
+        raise NotInCatalogError(_nothing_in(names, problems), "check the path; --recursive enters folders")
     settings, catalog = open_from(ctx)
     used = workers or max(1, min(settings.workers, len(files) // FILES_PER_WORKER))
-    options = {"paths": list(paths), "recursive": recursive, "verify": verify, "workers": used}
-    document = _ingest(catalog, options, files, missing, show=not as_json)
+    options = {"paths": names, "recursive": recursive, "verify": verify, "workers": used}
+    document = _ingest(catalog, options, files, problems, show=not as_json)
     if as_json:
         print_json(document)
     else:
@@ -61,14 +60,16 @@ def ingest(
 
 
 def _ingest(
-    catalog: "Catalog", options: dict[str, Any], files: list[str], missing: list[str], *, show: bool
+    catalog: "Catalog", options: dict[str, Any], files: list[str], problems: dict[str, str], *, show: bool
 ) -> dict[str, Any]:
     """Ingest under one recorded run and return the report."""
     from hapctl.archive.runs import recorded_run
     from hapctl.processing.pipeline.ingest_files import ingest_groups
     from hapctl.processing.pipeline.ingest_inputs import grouped, requests_for
 
-    reports = [_missing_report(name) for name in missing]
+    reports = [_problem_report(path, reason) for path, reason in problems.items()]
+    if show:
+        click.echo("".join(f"{_line(report)}\n" for report in reports), nl=False)
     with recorded_run(catalog, "ingest", options, sys.argv[1:]) as run:
         with catalog.begin() as connection:
             requests = requests_for(connection, run.id, options["paths"], files)
@@ -86,8 +87,14 @@ def _ingest(
     return {"run_id": run.id, "files": reports, "counts": run.summary, "exit_code": run.exit_code}
 
 
-def _missing_report(name: str) -> dict[str, Any]:
-    return {"path": name, "rootname": None, "status": "rejected", "reason": "no such file or folder"}
+def _nothing_in(names: list[str], problems: dict[str, str]) -> str:
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in list(problems.items())[:3])
+    return f"no files in {' '.join(names)}" + (f" ({reasons})" if reasons else "")
+
+
+def _problem_report(path: str, reason: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": path, "rootname": None, "status": "rejected", "reason": reason}
+    return found | {"headerlets": 0, "solutions": 0}
 
 
 def _report(result: "IngestResult") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hapctl.processing.astrometry.file_kinds import file_suffix
-from hapctl.processing.astrometry.fits_structure import Extension, Header, number, text
+from hapctl.processing.astrometry.fits_structure import Extension, Header, number, text, whole_number
 from hapctl.processing.astrometry.reading import chip_number, image_shape
 from hapctl.processing.astrometry.waiver import group_rows, is_waiver
 from hapctl.processing.errors import UnusableFileError
@@ -26,6 +26,7 @@ _FILTER_KEYWORDS = {
 }
 _CALIBRATION_TARGETS = ("DARK", "TUNG", "BIAS", "FLAT", "DEUT", "EARTH-CAL", "KSPOTS")
 _CALIBRATION_IMAGES = ("DARK", "BIAS", "FLAT", "IFLAT", "UFLAT", "VFLAT", "KSPOT", "ECAL")
+_LEAST_MJD, _LAST_MJD = 0.0, 100_000.0  # the years 1858 to 2132: what lies outside is a damaged card
 _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 _DISPERSER = re.compile(r"(g|pr)\d+[a-z]?")
 
@@ -129,9 +130,12 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
     Raises
     ------
     UnusableFileError
-        No ROOTNAME of nine characters, or no DETECTOR.
+        No ROOTNAME of nine characters, no DETECTOR, fewer extensions than NEXTEND, or an
+        end before the start.
     """
-    top, chips = extensions[0].header, chip_facts(extensions)
+    top = extensions[0].header
+    _check_complete(extensions, file_name)
+    chips = chip_facts(extensions)
     rootname = text(top, "ROOTNAME").lower()
     if not re.fullmatch(r"[a-z0-9]{9}", rootname):
         raise UnusableFileError(f"{file_name}: ROOTNAME {rootname!r} is not ipppssoot", "")
@@ -139,13 +143,15 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
     instrument = text(top, "INSTRUME").upper()
     elements = tuple(text(top, keyword) for keyword in _FILTER_KEYWORDS[instrument] if text(top, keyword))
     start, end = _time(top, science, "EXPSTART", latest=False), _time(top, science, "EXPEND", latest=True)
+    if start is not None and end is not None and end < start:
+        raise UnusableFileError(f"{file_name}: EXPEND {end} is before EXPSTART {start}", "fetch it again")
     middle = None if start is None or end is None else 0.5 * (start + end)
-    proposal = number(top, "PROPOSID")
+    proposal = whole_number(top, "PROPOSID")
     return ExposureFacts(
         rootname=rootname,
         visit=rootname[:6],
         suffix=file_suffix(top, file_name),
-        proposal_id=int(proposal) if proposal > 0 else None,
+        proposal_id=proposal if proposal > 0 else None,
         instrument=instrument,
         detector=_detector(top, instrument),
         filter=hap_filter(elements),
@@ -164,7 +170,7 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
         t_mid=mjd_to_utc(middle),
         t_end=mjd_to_utc(end),
         ra_target=_finite(number(top, "RA_TARG") % 360.0),
-        dec_target=_finite(number(top, "DEC_TARG")),
+        dec_target=dec if -90.0 <= (dec := number(top, "DEC_TARG")) <= 90.0 else None,
         pa_v3=_finite(number(top, "PA_V3")),
         fits_date=parse_date(text(top, "DATE")),
         headerlets=sum(text(extension.header, "XTENSION").upper() == "HDRLET" for extension in extensions),
@@ -172,6 +178,16 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
         primary_header=top,
         chips=chips,
     )
+
+
+def _check_complete(extensions: list[Extension], file_name: str) -> None:
+    """Refuse a file that was cut between two extensions: NEXTEND says how many there were."""
+    announced, found = whole_number(extensions[0].header, "NEXTEND"), len(extensions) - 1
+    if found < announced:
+        raise UnusableFileError(
+            f"{file_name}: truncated: {found} of the {announced} extensions that NEXTEND announces",
+            "fetch it again",
+        )
 
 
 def hap_filter(elements: tuple[str, ...]) -> str:
@@ -212,7 +228,8 @@ def rejection_of(
         ("scan", f"scanned exposure (SCAN_TYP {text(top, 'SCAN_TYP')})", text(top, "SCAN_TYP") in ("C", "D")),
         ("dispersed", f"grism or prism {chosen}", _is_dispersed(chosen)),
         ("spectroscopic", f"OBSTYPE {text(top, 'OBSTYPE')}", text(top, "OBSTYPE", "IMAGING") != "IMAGING"),
-        ("zero_exposure", "exposure time 0", exposure_time is None or exposure_time == 0.0),
+        ("zero_exposure", "no exposure time in the header", exposure_time is None),
+        ("zero_exposure", "exposure time 0", exposure_time == 0.0),
         ("charge_injection", "charge injection", text(top, "CHINJECT", "NONE") not in ("NONE", "N/A")),
         ("filter", f"filter {chosen} blocks or is a ramp", _is_unusable_filter(chosen)),
         ("drizzle_off", f"DRIZCORR {text(top, 'DRIZCORR')}", text(top, "DRIZCORR") in ("OMIT", "SKIPPED")),
@@ -248,10 +265,10 @@ def _exposure_time(top: Header, science: list[Header]) -> float | None:
 
 def _time(top: Header, science: list[Header], keyword: str, *, latest: bool) -> float | None:
     """Return a time (MJD): of the file, else the earliest or latest of its imsets."""
-    value = _finite(number(top, keyword))
-    if value is not None:
+    value = number(top, keyword)
+    if _LEAST_MJD < value < _LAST_MJD:
         return value
-    values = [found for header in science if (found := _finite(number(header, keyword))) is not None]
+    values = [found for header in science if _LEAST_MJD < (found := number(header, keyword)) < _LAST_MJD]
     return (max if latest else min)(values) if values else None
 
 
@@ -266,6 +283,7 @@ def mjd_to_utc(mjd: float | None) -> datetime | None:
 
 def parse_date(value: str) -> datetime | None:
     """Return a FITS DATE (ISO, or the old DD/MM/YY), without time zone; None if it can't be read."""
+    value = value.removesuffix("Z")  # FITS times are UTC without it; some writers add it
     for form in ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d", "%d/%m/%y"):
         try:
             return datetime.strptime(value, form)
@@ -279,7 +297,7 @@ def chip_facts(extensions: list[Extension]) -> tuple[ChipFacts, ...]:
     top = extensions[0].header
     if is_waiver(extensions):
         rows = group_rows(extensions[1])
-        shape = (int(number(top, "NAXIS2")), int(number(top, "NAXIS1")))
+        shape = (whole_number(top, "NAXIS2"), whole_number(top, "NAXIS1"))
         return tuple(_chip({**top, **row}, {}, group, shape) for group, row in enumerate(rows, start=1))
     science = [extension for extension in extensions if extension.name == "SCI"]
     return tuple(_chip(ext.header, top, ext.version, image_shape(ext.header)) for ext in science)

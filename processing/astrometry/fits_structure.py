@@ -28,6 +28,10 @@ _RECORD_VALUED = re.compile(r"(DP|DQ|D2IM)[12]")
 _GZIP_MAGIC = b"\x1f\x8b"
 _TABLES = frozenset({"HDRLET", "WCSDVARR", "D2IMARR"})
 _LARGEST_KEPT = 1 << 27
+_LARGEST_HEADER = 1 << 24
+_LARGEST_DATA = 1 << 50
+_LARGEST_NUMBER = (1 << 31) - 1
+_MOST_AXES = 999
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Extension:
     @property
     def version(self) -> int:
         """EXTVER, 1 where it is missing."""
-        return int(number(self.header, "EXTVER", 1))
+        return whole_number(self.header, "EXTVER", 1)
 
 
 def text(header: Header, keyword: str, default: str = "") -> str:
@@ -65,6 +69,20 @@ def number(header: Header, keyword: str, default: float = float("nan")) -> float
         return float(value)
     except ValueError:
         return default
+
+
+def whole_number(header: Header, keyword: str, default: int = 0, largest: int = _LARGEST_NUMBER) -> int:
+    """Return a keyword as an int; ``default`` where it is missing or no number.
+
+    Raises
+    ------
+    UnusableFileError
+        Not finite, or larger than ``largest``: a damaged card, whose number must not be counted to.
+    """
+    value = number(header, keyword, default)
+    if not abs(value) <= largest:
+        raise UnusableFileError(f"{keyword} is {value:g}, which no HST file has", "fetch it again")
+    return int(value)
 
 
 def parse_value(field_text: str) -> HeaderValue:
@@ -131,15 +149,28 @@ def _continue(header: Header, keyword: str, value: HeaderValue) -> None:
 
 
 def data_size(header: Header) -> int:
-    """Return the size of the data of an HDU in bytes, without padding."""
-    axes = int(number(header, "NAXIS", 0))
+    """Return the size of the data of an HDU in bytes, without padding.
+
+    Raises
+    ------
+    UnusableFileError
+        NAXIS, NAXISn, PCOUNT or GCOUNT is negative or beyond any file.
+    """
+    axes = _count(header, "NAXIS", 0, _MOST_AXES)
     if axes == 0:
         return 0
     elements = 1
     for axis in range(1, axes + 1):
-        elements *= int(number(header, f"NAXIS{axis}", 0))
-    elements += int(number(header, "PCOUNT", 0))
-    return abs(int(number(header, "BITPIX", 8))) // 8 * int(number(header, "GCOUNT", 1)) * elements
+        elements *= _count(header, f"NAXIS{axis}", 0, _LARGEST_DATA)
+    elements += _count(header, "PCOUNT", 0, _LARGEST_DATA)
+    return abs(whole_number(header, "BITPIX", 8)) // 8 * _count(header, "GCOUNT", 1) * elements
+
+
+def _count(header: Header, keyword: str, default: int, largest: int = _LARGEST_NUMBER) -> int:
+    value = whole_number(header, keyword, default, largest)
+    if value < 0:
+        raise UnusableFileError(f"{keyword} is {value}, which no HST file has", "fetch it again")
+    return value
 
 
 def _padded(size: int) -> int:
@@ -186,27 +217,32 @@ def primary_header(path: Path) -> Header:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, decompressed where it is gzipped; damage met while reading is said in our words."""
+    with path.open("rb") as file, _decompressed(path.name, file) as stream:
+        yield stream
+
+
+@contextmanager
+def _decompressed(name: str, file: BinaryIO) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb") as file:
-            magic = file.read(2)
-            file.seek(0)
-            if not magic:
-                raise UnusableFileError(f"{path.name}: empty file", "fetch it again")
-            if magic != _GZIP_MAGIC:
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield cast(BinaryIO, stream)
+        magic = file.read(2)
+        file.seek(0)
+        if not magic:
+            raise UnusableFileError(f"{name}: empty file", "fetch it again")
+        if magic != _GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as stream:
+            yield cast(BinaryIO, stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnusableFileError(f"{path.name}: truncated or damaged gzip file", "fetch it again") from error
+        raise UnusableFileError(f"{name}: truncated or damaged gzip file", "fetch it again") from error
 
 
 def read_fits_bytes(
     content: bytes, name: str, keep: Callable[[Header], bool] = keep_tables
 ) -> list[Extension]:
     """Read a FITS file held in memory (a headerlet); ``name`` is used in error messages."""
-    plain = gzip.decompress(content) if content[:2] == _GZIP_MAGIC else content
-    return _read_all(name, io.BytesIO(plain), keep)
+    with _decompressed(name, io.BytesIO(content)) as stream:
+        return _read_all(name, stream, keep)
 
 
 def _read_all(name: str, stream: BinaryIO, keep: Callable[[Header], bool]) -> list[Extension]:
@@ -229,9 +265,13 @@ def _read_header_block(name: str, stream: BinaryIO, *, first: bool) -> bytes | N
     if first and not block.startswith(b"SIMPLE  ="):
         raise UnusableFileError(f"{name}: not a FITS file", "")
     if not first and not block.startswith(b"XTENSION"):
+        if block and b"XTENSION".startswith(block):
+            raise UnusableFileError(f"{name}: truncated inside a header", "fetch it again")
         return None  # the standard allows special records after the last HDU
     blocks = [block]
     while not _ends(block):
+        if len(blocks) * BLOCK > _LARGEST_HEADER:
+            raise UnusableFileError(f"{name}: a header without END", "fetch it again")
         block = stream.read(BLOCK)
         if len(block) < BLOCK:
             raise UnusableFileError(f"{name}: truncated inside a header", "fetch it again")
@@ -257,6 +297,8 @@ def _skip_data(name: str, stream: BinaryIO, size: int) -> None:
     """Move to the next header; one byte is read at the end to prove that the data are there."""
     if size == 0:
         return
+    if size > _LARGEST_DATA:
+        raise _truncated(name)
     start = stream.tell()
     stream.seek(start + size - 1)
     if stream.tell() != start + size - 1 or not stream.read(1):

@@ -23,6 +23,12 @@ EDGE_TOLERANCE = 0.1
 HEALPIX_ORDER = 14
 """Depth of footprint cells (13 arcsec); ranges are given in the integers of order 29."""
 
+FARTHEST = 10.0
+"""Degrees in the tangent plane from CRVAL; HST's chips lie within 0.1."""
+
+LARGEST_DISTORTION = 2.0
+"""Of the area of a chip on the sky against that of its pixels; HST's distortions change it by 0.1."""
+
 LARGEST_GAP = 0.05
 """Two chips get one outline if the gap between them is at most this part of their area."""
 
@@ -93,6 +99,19 @@ def solution_polygons(solution: WcsSolution, origin: LookupOrigin = "hst") -> li
         RA, Dec in degrees; see :func:`chip_polygon`.
     """
     return [chip_polygon(chip, origin) for chip in solution.chips]
+
+
+def is_plausible(chip: ChipWcs, ring: Ring) -> bool:
+    """Say whether an outline may be that of a chip: near its CRVAL, with about the area of its pixels.
+
+    What is not must not be turned into HEALPix cells: coefficients gone wild can cover the sky.
+    """
+    plane = np.column_stack(sky_to_plane(chip.crval, ring[:, 0], ring[:, 1]))
+    if not np.isfinite(plane).all() or np.abs(plane).max() > FARTHEST:
+        return False
+    pixel = abs(chip.cd[0] * chip.cd[3] - chip.cd[1] * chip.cd[2])
+    area = 0.5 * abs(_signed_area(plane)) / (chip.shape[0] * chip.shape[1] * pixel)
+    return 1.0 / LARGEST_DISTORTION < area < LARGEST_DISTORTION
 
 
 def healpix_ranges(rings: Sequence[Ring], order: int = HEALPIX_ORDER) -> list[tuple[int, int]]:

@@ -6,8 +6,9 @@ i means the table is stored transposed; a negative CPERRi or D2IMERRi means the 
 """
 
 import numpy as np
-from hapctl.processing.astrometry.fits_structure import Extension, Header, number, text
+from hapctl.processing.astrometry.fits_structure import Extension, Header, number, text, whole_number
 from hapctl.processing.astrometry.solution import LookupTable
+from hapctl.processing.errors import UnusableFileError
 from numpy.typing import NDArray
 
 TablePair = tuple[LookupTable | None, LookupTable | None]
@@ -37,15 +38,27 @@ class TableStore:
 
 def _decode(extension: Extension, transposed: bool) -> LookupTable:
     header = extension.header
-    shape = tuple(int(number(header, f"NAXIS{axis}", 1)) for axis in (2, 1))
-    raw = np.frombuffer(extension.data or b"", dtype=_TYPES[int(number(header, "BITPIX", -32))])
+    shape = whole_number(header, "NAXIS2", 1), whole_number(header, "NAXIS1", 1)
+    raw = np.frombuffer(extension.data or b"", dtype=_TYPES.get(whole_number(header, "BITPIX", -32), "V1"))
+    if raw.dtype.kind == "V" or raw.size != shape[0] * shape[1]:
+        raise _damaged(extension, "it is no image of two axes")
     values: NDArray[np.float32] = raw.reshape(shape).astype(np.float32)
-    return LookupTable(
+    table = LookupTable(
         values=np.ascontiguousarray(values.T) if transposed else values,
         crpix=(number(header, "CRPIX1", 0.0), number(header, "CRPIX2", 0.0)),
         crval=(number(header, "CRVAL1", 0.0), number(header, "CRVAL2", 0.0)),
         cdelt=(number(header, "CDELT1", 1.0), number(header, "CDELT2", 1.0)),
     )
+    if not np.isfinite(values).all() or not np.isfinite([table.crpix, table.crval, table.cdelt]).all():
+        raise _damaged(extension, "its numbers are not finite")
+    if 0.0 in table.cdelt:
+        raise _damaged(extension, "its CDELT is 0")
+    return table
+
+
+def _damaged(extension: Extension, reason: str) -> UnusableFileError:
+    name = f"{extension.name},{extension.version}"
+    return UnusableFileError(f"lookup table {name} is damaged: {reason}", "fetch it again")
 
 
 def polynomial_tables(header: Header, tables: TableStore) -> TablePair:
@@ -55,7 +68,7 @@ def polynomial_tables(header: Header, tables: TableStore) -> TablePair:
 
 def detector_tables(header: Header, tables: TableStore) -> TablePair:
     """Return the D2IM tables (x, y) of a SCI or SIPWCS header."""
-    axis = int(number(header, "AXISCORR", 0))
+    axis = whole_number(header, "AXISCORR")
     if "AXISCORR" in header:
         table = tables.table("D2IMARR", 1)
         return (table if axis == 1 else None, table if axis == 2 else None)
@@ -84,12 +97,12 @@ def _version(header: Header, axis: int, names: _Names) -> int | None:
     kind, record, error, _ = names
     if text(header, f"{kind}{axis}").lower() != "lookup" or number(header, f"{error}{axis}", 0.0) < 0.0:
         return None
-    return int(number(header, f"{record}{axis}.EXTVER", 1))
+    return whole_number(header, f"{record}{axis}.EXTVER", 1)
 
 
 def _one(header: Header, tables: TableStore, axis: int, names: _Names) -> LookupTable | None:
     version = _version(header, axis, names)
     if version is None:
         return None
-    transposed = int(number(header, f"{names[1]}{axis}.AXIS.{axis}", axis)) != axis
+    transposed = whole_number(header, f"{names[1]}{axis}.AXIS.{axis}", axis) != axis
     return tables.table(names[3], version, transposed=transposed)

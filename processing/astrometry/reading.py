@@ -24,6 +24,7 @@ from hapctl.processing.astrometry.fits_structure import (
     read_fits,
     read_fits_bytes,
     text,
+    whole_number,
 )
 from hapctl.processing.astrometry.lookup_reading import (
     TableStore,
@@ -31,7 +32,8 @@ from hapctl.processing.astrometry.lookup_reading import (
     detector_tables,
     polynomial_tables,
 )
-from hapctl.processing.astrometry.solution import ChipWcs, LookupTable, WcsSolution
+from hapctl.processing.astrometry.solution import ChipWcs, WcsSolution
+from hapctl.processing.astrometry.solution_problems import defect_of, problem_of, repeated_chip
 from hapctl.processing.astrometry.waiver import waiver_chips
 from hapctl.processing.astrometry.wcsname import parse_wcsname
 from hapctl.processing.errors import UnusableFileError
@@ -40,6 +42,7 @@ from numpy.typing import NDArray
 ChipShapes = Mapping[int, tuple[int, tuple[int, int]]]
 """SCI extension version -> (chip, (ny, nx)): what a headerlet does not carry itself."""
 
+LARGEST_SIP_ORDER = 9
 _ALTERNATE = re.compile(r"CRVAL1([A-Z])")
 _CHIP_KEYWORDS = [
     "RMS_RA",
@@ -149,9 +152,11 @@ def solutions_in(extensions: list[Extension], name: str) -> list[FoundSolution]:
 
 def _checked(primary: WcsSolution, name: str) -> WcsSolution:
     """Return the primary solution; a file whose own WCS has no usable numbers is refused as a whole."""
-    bad = [chip.extver for chip in primary.chips if not is_usable(chip)]
-    if bad:
-        raise UnusableFileError(f"{name}: the WCS of SCI,{bad[0]} is missing or not finite", "fetch it again")
+    for chip in primary.chips:
+        if defect := defect_of(chip):
+            raise UnusableFileError(f"{name}: the WCS of SCI,{chip.extver} is {defect}", "fetch it again")
+    if repeated := repeated_chip(primary.chips):
+        raise UnusableFileError(f"{name}: two extensions SCI,{repeated}", "fetch it again")
     return primary
 
 
@@ -170,7 +175,7 @@ def _header_solution(
     names = [text(ext.header, f"WCSNAME{key}", "OPUS") for ext in science]
     keywords = _keywords(science[0].header, key, primary)
     distorted = [ext.header for ext in science if _is_distorted(ext.header, key)]
-    problem = _problem_of(names[0], names, chips) or _absent_of(distorted, tables)
+    problem = problem_of(names[0], names, chips) or _absent_of(distorted, tables)
     return WcsSolution(rootname, names[0], chips, keywords, problem)
 
 
@@ -190,38 +195,6 @@ def _absent_of(headers: list[Header], tables: TableStore) -> str:
     return f"its lookup table {absent} is not in the file" if absent else ""
 
 
-def _problem_of(name: str, names: list[str], chips: tuple[ChipWcs, ...]) -> str:
-    """Return why a solution must never be put in force, or an empty string."""
-    for chip, chip_name in zip(chips, names, strict=True):
-        if chip_name != name:
-            return f"chips with different names: {name}, but SCI,{chip.extver} is {chip_name}"
-    for chip in chips:
-        if not is_usable(chip):
-            return f"the WCS of SCI,{chip.extver} is missing or not finite"
-    return next((short for chip in chips if (short := _short_table(chip))), "")
-
-
-def _short_table(chip: ChipWcs) -> str:
-    """Say which lookup table ends more than one step before the chip does."""
-    for kind, pair in (("NPOL", chip.npol), ("D2IM", chip.d2im)):
-        ends = [(axis, end) for table in pair if table for axis, end in enumerate(_ends(table))]
-        for axis, end in ends:
-            if end < chip.shape[1 - axis]:
-                return (
-                    f"a {kind} table of SCI,{chip.extver} ends at pixel {end:.0f} of {chip.shape[1 - axis]}"
-                )
-    return ""
-
-
-def _ends(table: LookupTable) -> tuple[float, float]:
-    """Return the pixel (x, y) one step beyond the last node; infinite along an axis with one node."""
-    x, y = (
-        math.inf if nodes == 1 else table.crval[axis] + (nodes + 1 - table.crpix[axis]) * table.cdelt[axis]
-        for axis, nodes in enumerate(table.values.shape[::-1])
-    )
-    return x, y
-
-
 def _same_model(alternate: WcsSolution, primary: WcsSolution) -> WcsSolution:
     """Mark an alternate that names another distortion table than the coefficients in the file belong to."""
     root, own = parse_wcsname(alternate.name).idc_root, parse_wcsname(primary.name).idc_root
@@ -232,30 +205,18 @@ def _same_model(alternate: WcsSolution, primary: WcsSolution) -> WcsSolution:
     )
 
 
-def is_usable(chip: ChipWcs) -> bool:
-    """Say whether the linear part of a chip's WCS is finite and invertible."""
-    numbers = (*chip.crpix, *chip.crval, *chip.cd)
-    if not all(math.isfinite(value) for value in numbers) or not -90.0 <= chip.crval[1] <= 90.0:
-        return False
-    polynomials = [c for c in (chip.sip_a, chip.sip_b) if c is not None]
-    return chip.cd[0] * chip.cd[3] != chip.cd[1] * chip.cd[2] and all(
-        np.isfinite(c).all() for c in polynomials
-    )
-
-
 def chip_number(header: Header) -> int:
     """Return the chip of a SCI header: CCDCHIP, WFPC2's DETECTOR, else 1."""
     for keyword in ("CCDCHIP", "DETECTOR"):
-        value = number(header, keyword)
-        if math.isfinite(value):
-            return int(value)
+        if math.isfinite(number(header, keyword)):
+            return whole_number(header, keyword)
     return 1
 
 
 def image_shape(header: Header) -> tuple[int, int]:
     """Return (ny, nx); of an image stored as a constant (NAXIS 0) its NPIX keywords."""
-    sizes = [int(number(header, f"NAXIS{i}", number(header, f"NPIX{i}", 0))) for i in (2, 1)]
-    return sizes[0], sizes[1]
+    ny, nx = (whole_number(header, f"NAXIS{i}", whole_number(header, f"NPIX{i}")) for i in (2, 1))
+    return ny, nx
 
 
 def chip_wcs(
@@ -295,7 +256,7 @@ def chip_wcs(
         sip_b=sip_b,
         npol=polynomial_tables(header, tables) if distorted else (None, None),
         d2im=detector_tables(header, tables) if distorted else (None, None),
-        idcscale=scale if math.isfinite(scale) and distorted else None,
+        idcscale=scale if 0.0 < scale < math.inf and distorted else None,
     )
 
 
@@ -312,9 +273,11 @@ def _cd(header: Header, key: str) -> tuple[float, float, float, float]:
 
 def _sip(header: Header) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return the SIP coefficients, both in arrays of the higher order; none below second order."""
-    orders = int(number(header, "A_ORDER", 0)), int(number(header, "B_ORDER", 0))
+    orders = whole_number(header, "A_ORDER"), whole_number(header, "B_ORDER")
     if min(orders) < 2:
         return None, None
+    if max(orders) > LARGEST_SIP_ORDER:
+        raise UnusableFileError(f"a SIP polynomial of order {max(orders)}", "fetch it again")
     size = max(orders) + 1
     return _polynomial(header, "A", orders[0], size), _polynomial(header, "B", orders[1], size)
 
@@ -334,7 +297,7 @@ def _headerlet_in(extension: Extension, shapes: ChipShapes, name: str) -> FoundS
     try:
         solution = headerlet_solution(content, name, shapes)
     except UnusableFileError as error:
-        wcsname = text(extension.header, "WCSNAME", "OPUS")
+        wcsname = text(extension.header, "WCSNAME", "unreadable headerlet")
         solution = WcsSolution("", wcsname, (), problem=error.message)
     return FoundSolution(solution, location, content)
 
@@ -362,7 +325,7 @@ def headerlet_solution(content: bytes, name: str, shapes: ChipShapes | None = No
     if not parts:
         raise UnusableFileError(f"{name}: no SIPWCS extension", "")
     tables, top = TableStore(extensions), extensions[0].header
-    targets = [int(number(part.header, "TG_EVER", part.version)) for part in parts]
+    targets = [whole_number(part.header, "TG_EVER", part.version) for part in parts]
     chips = tuple(
         chip_wcs(part.header, tables, "", target, *_target(part.header, target, shapes))
         for part, target in zip(parts, targets, strict=True)
@@ -370,10 +333,12 @@ def headerlet_solution(content: bytes, name: str, shapes: ChipShapes | None = No
     names = [text(part.header, "WCSNAME", "OPUS") for part in parts]
     wcsname = text(top, "WCSNAME", names[0])
     missing = sorted(set(shapes or {}) - set(targets))
+    foreign = sorted(set(targets) - set(shapes)) if shapes else []
     problem = (
-        _problem_of(wcsname, names, chips)
+        problem_of(wcsname, names, chips)
         or _absent_of([part.header for part in parts], tables)
         or (f"it has no WCS for SCI,{missing[0]}" if missing else "")
+        or (f"it has a WCS for SCI,{foreign[0]}, which is not in the file" if foreign else "")
     )
     keywords = _headerlet_keywords(top, parts[0].header)
     return WcsSolution(text(top, "DESTIM").lower(), wcsname, chips, keywords, problem)
@@ -381,8 +346,8 @@ def headerlet_solution(content: bytes, name: str, shapes: ChipShapes | None = No
 
 def _target(header: Header, extver: int, shapes: ChipShapes | None) -> tuple[int, tuple[int, int]]:
     own = (
-        int(number(header, "TG_CHIP", 1)),
-        (int(number(header, "TG_NAX2", 0)), int(number(header, "TG_NAX1", 0))),
+        whole_number(header, "TG_CHIP", 1),
+        (whole_number(header, "TG_NAX2"), whole_number(header, "TG_NAX1")),
     )
     return (shapes or {}).get(extver, own)
 

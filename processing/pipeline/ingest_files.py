@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
@@ -195,6 +196,8 @@ def _ingest(catalog: Catalog, run_id: int, request: IngestRequest, verify: bool)
 
 def _ingest_in(connection: Connection, run_id: int, request: IngestRequest, verify: bool) -> IngestResult:
     status = os.stat(request.path)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableFileError("not a regular file", "")
     place = Place(request.root_id, request.relative_path, status.st_size, status.st_mtime_ns)
     known = known_file(connection, place.root_id, place.path)
     if known and not verify and (known.size_bytes, known.mtime_ns) == (place.size_bytes, place.mtime_ns):
@@ -206,8 +209,16 @@ def _ingest_in(connection: Connection, run_id: int, request: IngestRequest, veri
         return IngestResult(request.path, None, "rejected", kind)
     facts = exposure_facts(extensions, path.name)
     content = _Content(facts, solutions_in(extensions, path.name), _sha256(path), place, known)
+    _check_unchanged(path, status)
     outcome, reason = _record(connection, run_id, content)
     return IngestResult(request.path, facts.rootname, outcome, reason, facts.headerlets, len(content.found))
+
+
+def _check_unchanged(path: Path, before: os.stat_result) -> None:
+    """Refuse a file that was written while it was read: its headers and its checksum may not agree."""
+    now = os.stat(path)
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
+        raise UnusableFileError("it was changed while it was read", "ingest it again")
 
 
 def _sha256(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hapctl.archive.roots import root_of, roots_covering
@@ -12,69 +14,111 @@ from hapctl.processing.pipeline.ingest_files import IngestRequest
 from sqlalchemy import Connection
 
 _GLOB_CHARACTERS = frozenset("*?[")
+_COMMENT = re.compile(r"(^|\s)#.*")
+
+_Found = tuple[str, str]
+"""A path, and why it can't be taken (empty where it can)."""
 
 
-def expand_inputs(names: Iterable[str], *, recursive: bool = False) -> tuple[list[str], list[str]]:
+def expand_inputs(names: Iterable[str], *, recursive: bool = False) -> tuple[list[str], dict[str, str]]:
     """Find the files that names stand for.
 
     Parameters
     ----------
     names : iterable of str
         Files; folders (all files in them but hidden ones); patterns with ``*``, ``?``, ``[...]`` or ``**``;
-        ``@list`` files with one name a line, ``#`` begins a comment.
+        ``@list`` files with one name a line, ``#`` before a name or after a blank begins a comment. ``~`` is
+        the home folder; relative names count from the working folder, in lists too.
     recursive : bool
-        Also take the folders within folders.
+        Also take the folders within folders; links to folders are not followed.
 
     Returns
     -------
-    found, missing : list of str
-        Absolute paths, sorted, each once; and the names that stand for nothing.
+    found : list of str
+        Absolute paths, sorted, each once.
+    problems : dict of str to str
+        What can't be taken, with the reason: names that stand for nothing, folders that can't be opened,
+        pipes and devices, names that are not UTF-8.
 
     Raises
     ------
     UsageProblemError
-        A list can't be read.
+        A list can't be read, or names itself.
     """
     found: set[str] = set()
-    missing: list[str] = []
+    problems: dict[str, str] = {}
     for name in names:
-        paths = _paths_of(name, recursive)
-        found.update(os.path.abspath(path) for path in paths)
-        if not paths and not os.path.isdir(name):
-            missing.append(name)
-    return sorted(found), missing
+        for path, reason in _paths_of(name, recursive):
+            problem = reason or _problem_of(path)
+            if problem:
+                problems[printable(path)] = problem
+            else:
+                found.add(os.path.abspath(path))
+    return sorted(found), problems
 
 
-def _paths_of(name: str, recursive: bool) -> list[str]:
-    if os.path.isfile(name):
-        return [name]
+def printable(path: str) -> str:
+    """Return a path as text that can be shown and stored, whatever its bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _problem_of(path: str) -> str:
+    """Return why a path can't be ingested as it is, or an empty string."""
+    if printable(path) != path:
+        return "its name is not UTF-8"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if stat.S_ISREG(mode) else "not a regular file"
+
+
+def _paths_of(name: str, recursive: bool, lists: tuple[str, ...] = ()) -> Iterator[_Found]:
+    """Find what a name stands for: paths, and reasons where something can't be taken."""
+    given, name = name, name if os.path.lexists(name) else os.path.expanduser(name)
     if os.path.isdir(name):
-        return _files_in(name, recursive)
-    if name.startswith("@"):
-        return [path for line in _lines(name[1:]) for path in _paths_of(line, recursive)]
-    if _GLOB_CHARACTERS.intersection(name):
-        matches = sorted(glob.glob(name, recursive=True))
-        return [path for match in matches for path in _paths_of(match, recursive)]
-    return []
+        yield from _files_in(name, recursive)
+    elif os.path.lexists(name):
+        yield name, ""
+    elif name.startswith("@"):
+        yield from _files_of_list(name[1:], recursive, lists)
+    else:
+        matches = sorted(glob.glob(name, recursive=True)) if _GLOB_CHARACTERS.intersection(name) else []
+        for match in matches:
+            yield from _paths_of(match, recursive, lists)
+        if not matches:
+            yield given, "no such file or folder"
+
+
+def _files_of_list(name: str, recursive: bool, lists: tuple[str, ...]) -> Iterator[_Found]:
+    place = os.path.realpath(os.path.expanduser(name))
+    if place in lists:
+        raise UsageProblemError(f"the list {name} names itself", "take that line out of it")
+    for line in _lines(os.path.expanduser(name)):
+        yield from _paths_of(line, recursive, (*lists, place))
 
 
 def _lines(name: str) -> list[str]:
     try:
         content = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageProblemError(
-            f"the list {name} can't be read: {error}", "give @FILE, one name a line"
+            f"the list {printable(name)} can't be read: {error}", "give @FILE, one name a line"
         ) from error
-    stripped = (line.split("#", 1)[0].strip() for line in content.splitlines())
+    stripped = (_COMMENT.sub("", line).strip() for line in content.splitlines())
     return [line for line in stripped if line]
 
 
-def _files_in(folder: str, recursive: bool) -> list[str]:
-    files: list[str] = []
-    for parent, folders, names in os.walk(folder):
+def _files_in(folder: str, recursive: bool) -> Iterator[_Found]:
+    closed: list[_Found] = []
+
+    def note(error: OSError) -> None:
+        closed.append((str(error.filename), error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        files += [os.path.join(parent, name) for name in names if not name.startswith(".")]
-    return [path for path in files if os.path.isfile(path)]
+        yield from ((os.path.join(parent, name), "") for name in names if not name.startswith("."))
+    yield from closed
 
 
 def requests_for(

@@ -29,12 +29,13 @@ from hapctl.processing.astrometry.content_hash import distortion_sha256, table_s
 from hapctl.processing.astrometry.footprint import (
     Ring,
     healpix_ranges,
+    is_plausible,
     outline,
     s_region,
     solution_polygons,
 )
-from hapctl.processing.astrometry.reading import is_usable
 from hapctl.processing.astrometry.solution import ChipWcs, LookupTable, WcsSolution
+from hapctl.processing.astrometry.solution_problems import is_mapped, is_usable, repeated_chip
 from hapctl.processing.astrometry.wcsname import absolute_frame_of, parse_wcsname
 from numpy.typing import NDArray
 from sqlalchemy import Connection
@@ -121,8 +122,8 @@ def solution_rows(rootname: str, solutions: Sequence[NewSolution]) -> tuple[list
 
 def _solution_row(rootname: str, new: NewSolution, distortions: Sequence[str]) -> SolutionRow:
     solution, name = new.solution, parse_wcsname(new.solution.name)
-    drawable = _is_drawable(solution)
-    rings = solution_polygons(solution) if drawable else []
+    rings = _rings_of(solution)
+    drawable = bool(rings)
     return SolutionRow(
         wcsname=solution.name,
         transformation_sha256=transformation_sha256(solution, distortions),
@@ -148,8 +149,15 @@ def _solution_row(rootname: str, new: NewSolution, distortions: Sequence[str]) -
     )
 
 
-def _is_drawable(solution: WcsSolution) -> bool:
-    return bool(solution.chips) and all(is_usable(chip) and min(chip.shape) > 0 for chip in solution.chips)
+def _rings_of(solution: WcsSolution) -> list[Ring]:
+    """Return the outlines of the chips; none where one of them has none to be trusted."""
+    usable = all(is_usable(chip) and is_mapped(chip) and min(chip.shape) > 0 for chip in solution.chips)
+    if not usable or repeated_chip(solution.chips):
+        return []
+    with np.errstate(over="ignore", invalid="ignore"):  # coefficients that are finite may still be wild
+        rings = solution_polygons(solution)
+        plausible = all(map(is_plausible, solution.chips, rings))
+    return rings if plausible else []
 
 
 def _count(solution: WcsSolution, keyword: str) -> int | None:

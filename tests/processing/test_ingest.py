@@ -215,7 +215,8 @@ def test_damaged_files_do_not_keep_the_others_out(run_hapctl: Runner, archive_fo
 
 
 def test_what_the_catalog_refuses_is_a_reason_too(run_hapctl: Runner, archive_folder: Path) -> None:
-    bad = _write(archive_folder, primary={"EXPSTART": 55001.0})
+    bad = _write(archive_folder, primary={"TARGNAME": "FI#LD"})
+    bad.write_bytes(bad.read_bytes().replace(b"FI#LD", b"FI\0LD"))
     result = run_hapctl("ingest", bad, "--json")
     assert (result.exit_code, _statuses(result)) == (1, {bad.name: "rejected"})
     assert "a rule of the catalog refuses it" in _reason(result, bad.name)
