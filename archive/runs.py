@@ -121,7 +121,7 @@ def _begin(
 ) -> int:
     row = {
         "command": command,
-        "arguments": [_PASSWORD.sub(r"\1:***@", argument) for argument in arguments],
+        "arguments": [_PASSWORD.sub(r"\1:***@", _as_text(argument)) for argument in arguments],
         "parameters": canonical_json(parameters),
         "parameters_sha256": parameters_sha256(parameters),
         "hapctl_version": version("hapctl"),
@@ -132,6 +132,11 @@ def _begin(
         "pid": os.getpid(),
     }
     return int(connection.execute(text(read_sql("statements/begin_run.sql")), row).scalar_one())
+
+
+def _as_text(argument: str) -> str:
+    """Return an argument as PostgreSQL can hold it: file names need not be UTF-8."""
+    return argument.encode("utf-8", "backslashreplace").decode()
 
 
 def _end(catalog: Catalog, run: Run, outcome: str, peak_memory_bytes: int) -> None:
