@@ -16,6 +16,9 @@ from hapctl.processing.astrometry.headerlet import read_headerlet
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.plane import TangentPlane
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
+from hapctl.processing.simulation.plan import VisitPlan
+from hapctl.processing.simulation.truth import alignment_error
+from hapctl.processing.simulation.visit import simulate_visit
 from sqlalchemy import text
 from support.commands import Runner
 from support.data import data_file
@@ -129,6 +132,23 @@ def check_rows(catalog: Catalog, hapctl_home: Path) -> None:
         stored = active(catalog, read.rootname)
         assert [chip.crval for chip in read.chips] == [chip.crval for chip in stored.chips]
         assert [chip.cd for chip in read.chips] == [chip.cd for chip in stored.chips]
+
+
+def test_simulated_acs_visit_is_right_to_a_milliarcsecond(
+    run_hapctl: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    plan = VisitPlan(chip_shape=(768, 1536), stars=900, filters=("F606W",), seed=2)
+    made = simulate_visit(tmp_path, plan)
+    circle = made.truth.covers
+    covers = f"circle {circle.ra} {circle.dec} {circle.radius}"
+    run_hapctl("ingest", *made.files)
+    run_hapctl("gaia", "load", made.gaia_extract, "--release", "DR3", "--covers", covers)
+    before = [alignment_error(made.truth, active(catalog, e.rootname)).rms_mas for e in made.truth.exposures]
+    result = run_hapctl("align", "--visit", plan.visit, "--offline", "--json")
+    assert result.exit_code == 0, result.stderr
+    after = [alignment_error(made.truth, active(catalog, e.rootname)).rms_mas for e in made.truth.exposures]
+    assert min(before) > 100.0
+    assert max(after) < 1.0
 
 
 def test_repetition_changes_nothing(
