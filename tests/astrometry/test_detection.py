@@ -97,7 +97,7 @@ def test_crowded_bright_stars_keep_good_positions() -> None:
     field = star_field(shape=(400, 400), stars=1800, flux=(300, 1.2e5), seed=8)
     found = detect_sources(field.science, field.error, field.quality)
     usable = found.chosen(found.usable & (found.flux > 3e4))
-    star, distance = nearest(field, usable.x, usable.y)
+    _, distance = nearest(field, usable.x, usable.y)
     assert len(usable) > 200
     assert np.percentile(distance, 90) < 0.08
 
