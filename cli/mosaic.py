@@ -140,6 +140,9 @@ def _print(report: "MosaicReport", dry_run: bool) -> None:
 
 def _line(product: "ProductResult", dry_run: bool) -> str:
     text = f"{product.status:9}  {product.kind:8}  {product.path}"
+    if product.status in ("retired", "to retire"):
+        words = f"made no more, its files stay; because: {'; '.join(product.why)}"
+        return f"{text}\n           {words}"
     details = [f"from {', '.join(product.exposures)}"] if dry_run else []
     if product.why:
         details.append("because: " + "; ".join(product.why))

@@ -48,3 +48,7 @@ class NoViableDataError(ProcessingError):
     """Nothing is left to work on."""
 
     exit_code = 65
+
+
+class NothingLeftError(NoViableDataError):
+    """All exposures are out of use, whatever the options: what was made of them before is of the past."""

@@ -37,12 +37,12 @@ from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
 from hapctl.processing.pipeline.publish import aside, publish, tidy
 from numpy.typing import NDArray
 
-Status = Literal["made", "unchanged", "to make"]
+Status = Literal["made", "unchanged", "retired", "to make", "to retire"]
 
 
 @dataclass(frozen=True)
 class ProductResult:
-    """What became of one product; ``why`` says why it was (or is to be) made."""
+    """What became of one product; ``why`` says why it was (or is to be) made or retired."""
 
     kind: str
     name: str

@@ -12,7 +12,7 @@ from hapctl.archive.locks import advisory_lock
 from hapctl.archive.policies import ensure_policy, policy_in_force
 from hapctl.archive.products import EligibleExposure, MaskRow, eligible_exposures
 from hapctl.archive.runs import Run, recorded_run
-from hapctl.processing.errors import TooLargeError
+from hapctl.processing.errors import NothingLeftError, TooLargeError
 from hapctl.processing.pipeline.build_product import (
     ProductResult,
     Workshop,
@@ -30,6 +30,7 @@ from hapctl.processing.pipeline.planned import (
     predicted_memory,
 )
 from hapctl.processing.pipeline.publish import Settled, settle_pending
+from hapctl.processing.pipeline.retire import retire_left_behind
 
 POLICY_NAME = "hap"
 
@@ -71,7 +72,7 @@ def run_mosaic(
     """Plan, and unless it is a dry run make, the products of a target."""
     if dry_run:
         with OpenExposures(catalog, options.origin) as opened:
-            return _plan(opened, target.plan(opened), options)
+            return _plan(opened, target, options)
     parameters = {**target.parameters, **options.as_parameters()}
     with (
         recorded_run(catalog, "mosaic", parameters, arguments) as run,
@@ -79,23 +80,45 @@ def run_mosaic(
     ):
         settled = settle_pending(catalog, run)
         with advisory_lock(run, target.kind, target.name):
-            report = _make(run, opened, target.plan(opened), options, settled)
+            report = _make(run, opened, target, options, settled)
         run.summary |= _figures(report)
     return report
 
 
 def _figures(report: MosaicReport) -> dict[str, Any]:
     statuses = [product.status for product in report.products]
-    return {"made": statuses.count("made"), "unchanged": statuses.count("unchanged")}
+    return {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
 
 
 def _make(
-    run: Run,
-    opened: OpenExposures,
+    run: Run, opened: OpenExposures, target: Target, options: MosaicOptions, settled: Settled
+) -> MosaicReport:
+    try:
+        planned = target.plan(opened)
+        made = _made(run, opened, planned, options)
+    except NothingLeftError:
+        retired = _left_behind(opened.catalog, run.id, target, (), options)
+        if not retired:
+            raise
+        return MosaicReport(tuple(retired), run.id, (), settled)
+    retired = _left_behind(opened.catalog, run.id, target, planned, options)
+    return MosaicReport((*made, *retired), run.id, (), settled)
+
+
+def _left_behind(
+    catalog: Catalog,
+    run_id: int | None,
+    target: Target,
     planned: Sequence[PlannedProduct],
     options: MosaicOptions,
-    settled: Settled,
-) -> MosaicReport:
+) -> list[ProductResult]:
+    with catalog.begin() as connection:
+        return retire_left_behind(connection, run_id, target.parameters, planned, options)
+
+
+def _made(
+    run: Run, opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
+) -> list[ProductResult]:
     catalog = opened.catalog
     _check_limits(opened, planned, options)
     with catalog.begin() as connection:
@@ -103,8 +126,7 @@ def _make(
         policy_id = ensure_policy(connection, run.id, "products", POLICY_NAME, content)
     masks = _masks(run, opened, planned, options)
     shop = Workshop(catalog, run, opened, options, masks, policy_id)
-    results = [make_or_keep(shop, one, _colours(one, planned, options)) for one in planned]
-    return MosaicReport(tuple(results), run.id, (), settled)
+    return [make_or_keep(shop, one, _colours(one, planned, options)) for one in planned]
 
 
 def _masks(
@@ -127,7 +149,22 @@ def _visits(planned: Sequence[PlannedProduct]) -> list[str]:
     return sorted({exposure.visit for one in planned for exposure in one.exposures})
 
 
-def _plan(opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions) -> MosaicReport:
+def _plan(opened: OpenExposures, target: Target, options: MosaicOptions) -> MosaicReport:
+    try:
+        planned = target.plan(opened)
+    except NothingLeftError:
+        to_retire = _left_behind(opened.catalog, None, target, (), options)
+        if not to_retire:
+            raise
+        return MosaicReport(tuple(to_retire))
+    results, to_make = _planned_results(opened, planned, options)
+    to_retire = _left_behind(opened.catalog, None, target, planned, options)
+    return MosaicReport((*results, *to_retire), masks_to_make=tuple(sorted(to_make)))
+
+
+def _planned_results(
+    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
+) -> tuple[list[ProductResult], set[str]]:
     catalog = opened.catalog
     known, to_make = _known_masks(opened, planned, options)
     with catalog.begin() as connection:
@@ -154,7 +191,7 @@ def _plan(opened: OpenExposures, planned: Sequence[PlannedProduct], options: Mos
                 memory_bytes=predicted_memory(one, shapes, options),
             )
         )
-    return MosaicReport(tuple(results), masks_to_make=tuple(sorted(to_make)))
+    return results, to_make
 
 
 def _known_masks(

@@ -12,7 +12,7 @@ from hapctl.archive.products import (
     left_out_exposures,
 )
 from hapctl.archive.sky_cells import SkyCell, sky_cell
-from hapctl.processing.errors import NoViableDataError
+from hapctl.processing.errors import NothingLeftError
 from hapctl.processing.imaging.defaults import good_bits
 from hapctl.processing.imaging.grid import OutputGrid, covered_window
 from hapctl.processing.imaging.product_names import layer_name, layer_scales, product_suffix
@@ -59,7 +59,7 @@ def plan_tile(opened: OpenExposures, cell: SkyCell, options: MosaicOptions) -> l
         eligible = eligible_exposures(connection, sky_cell_id=cell.cell_id)
         left_out = left_out_exposures(connection, sky_cell_id=cell.cell_id)
     if not eligible:
-        raise NoViableDataError(
+        raise NothingLeftError(
             f"{cell.name}: none of the {len(left_out)} exposures that touch it may be mosaicked: "
             f"{reasons_in_words(left_out)}",
             "see 'hapctl tile show'",
@@ -76,7 +76,7 @@ def plan_tile(opened: OpenExposures, cell: SkyCell, options: MosaicOptions) -> l
         if (found := maker.planned(layer, tuple(exposures), coarse)) is not None
     ]
     if not planned:
-        raise NoViableDataError(f"{cell.name}: no exposure has pixels in it")
+        raise NothingLeftError(f"{cell.name}: no exposure has pixels in it")
     return planned
 
 

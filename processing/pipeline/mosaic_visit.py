@@ -13,7 +13,7 @@ from hapctl.archive.products import (
     left_out_exposures,
     visit_exists,
 )
-from hapctl.processing.errors import NoViableDataError
+from hapctl.processing.errors import NothingLeftError
 from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, good_bits
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
 from hapctl.processing.imaging.product_header import Kind
@@ -47,7 +47,7 @@ def mosaic_visit(
     dry_run: bool = False,
     arguments: Sequence[str] = (),
 ) -> MosaicReport:
-    """Make the products of a visit, or find them current.
+    """Make the products of a visit, or find them current; retire stale ones that are made no more.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def mosaic_visit(
     NotInCatalogError
         No exposure of the visit was ingested.
     NoViableDataError
-        None of its exposures may be mosaicked.
+        None of its exposures may be mosaicked, and nothing is left to retire.
     RefusedError
         The policy refuses to mix their solutions.
     TooLargeError
@@ -86,7 +86,7 @@ def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> lis
         eligible = eligible_exposures(connection, visit=visit)
         left_out = left_out_exposures(connection, visit=visit)
     if not eligible:
-        raise NoViableDataError(
+        raise NothingLeftError(
             f"visit {visit}: none of its {len(left_out)} exposures may be mosaicked: "
             f"{reasons_in_words(left_out)}"
         )

@@ -18,6 +18,10 @@ VISIT_PRODUCTS = {
 }
 FILTER = "hst_90001_01_acs_wfc_f606w_jhap01_drc.fits"
 
+_REINSTATE = """UPDATE exposure_withdrawal
+    SET during = tstzrange(lower(during), clock_timestamp()), closed_run_id = (SELECT max(run_id) FROM run)
+    RETURNING exposure_id"""
+
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -176,7 +180,9 @@ def test_a_new_alignment_makes_its_products_stale_and_no_others(ingested: Runner
     assert history == [(2,)]  # nothing is lost
 
 
-def test_withdrawn_exposures_leave_and_come_back(ingested: Runner, catalog: Catalog) -> None:
+def test_products_of_withdrawn_exposures_are_retired_and_come_back(
+    ingested: Runner, catalog: Catalog
+) -> None:
     mosaic(ingested, "--visit", "jhap01")
     assert ingested("exposure", "withdraw", "jhap01a1q", "bad guiding").exit_code == 0
     assert stale_names(catalog) == set(VISIT_PRODUCTS)
@@ -187,7 +193,40 @@ def test_withdrawn_exposures_leave_and_come_back(ingested: Runner, catalog: Cata
         ("jhap01a0q", None)  # nothing is left to compare it with
     ]
     gone = "hst_90001_01_acs_wfc_f606w_jhap01a1_drc.fits"
-    assert stale_names(catalog) == {gone}  # its own product is of an exposure out of use
+    assert made[gone]["status"] == "retired"
+    assert "jhap01a1q: no longer to be mosaicked" in made[gone]["why"]
+    assert Path(made[gone]["path"]).is_file()
+    assert stale_names(catalog) == set()
+    assert gone not in mosaic(ingested, "--visit", "jhap01")  # once is enough
+    assert rows(catalog, _REINSTATE)
+    back = mosaic(ingested, "--visit", "jhap01")
+    assert {name for name, one in back.items() if one["status"] == "made"} == set(VISIT_PRODUCTS)
+    assert stale_names(catalog) == set()
+
+
+def test_a_visit_and_a_tile_that_lost_all_exposures_retire_their_products(
+    ingested: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    tile = tile_of(catalog)
+    mosaic(ingested, "--visit", "jhap02")
+    mosaic(ingested, "--visit", "jhap02", "--output", tmp_path / "elsewhere")
+    layers = mosaic(ingested, "--tile", tile, "--wcs-policy", "any")
+    for rootname in ("jhap02a0q", "jhap02a1q"):
+        assert ingested("exposure", "withdraw", rootname, "moon").exit_code == 0
+    plan = ingested("mosaic", "--visit", "jhap02", "--dry-run")
+    assert plan.stdout.count("to retire") == 5
+    assert len(stale_names(catalog)) == 5 + len(layers)
+    gone = mosaic(ingested, "--visit", "jhap02")
+    assert [one["status"] for one in gone.values()] == ["retired"] * 5
+    assert ingested("mosaic", "--visit", "jhap02").exit_code == 65
+    remade = mosaic(ingested, "--tile", tile, "--wcs-policy", "any")
+    assert {one["filter"]: one["status"] for one in remade.values()} == {"f606w": "made", "f814w": "retired"}
+    # products in another folder are for a run there
+    assert len(rows(catalog, "SELECT name FROM stale_product")) == 5
+    assert len(mosaic(ingested, "--visit", "jhap02", "--output", tmp_path / "elsewhere")) == 5
+    assert stale_names(catalog) == set()
+    outcomes = rows(catalog, "SELECT outcome FROM run_status WHERE command = 'mosaic' ORDER BY run_id")
+    assert [outcome for (outcome,) in outcomes][3:] == ["done", "failed", "done", "done"]
 
 
 def test_no_viable_data(ingested: Runner) -> None:
