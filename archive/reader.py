@@ -46,7 +46,7 @@ class _TimeLoader(Loader):
     """ISO 8601 with a T and a whole offset (the session speaks UTC); ``infinity`` stays a word."""
 
     def load(self, data: Buffer) -> str:
-        text = bytes(data).decode().replace(" ", "T")
+        text = bytes(data).decode().replace(" ", "T", 1)
         return f"{text}:00" if text.endswith("+00") else text
 
 
@@ -172,6 +172,9 @@ def _prepare(connection: "psycopg.Connection[Any]", timeout_seconds: float) -> N
     connection.execute("SELECT set_config('statement_timeout', %s, false)", (limit,))
     connection.execute("SET TIME ZONE 'UTC'")
     connection.execute("SET default_transaction_read_only = on")
+    # Where its system allows that, the server ends the statement of a client that was killed.
+    with suppress(psycopg.Error):
+        connection.execute("SET client_connection_check_interval = '2s'")
     connection.execute("BEGIN READ ONLY")
     # Once a query has been made, the transaction can no longer be turned into one that writes.
     connection.execute("SELECT 1")
@@ -220,6 +223,8 @@ def _explained(error: psycopg.Error, limit: _TimeLimit, timeout_seconds: float) 
         return RefusedByCatalogError(
             f"a reader may not do that: {line}", "the catalog is changed by hapctl's commands"
         )
+    if "EMPTY_QUERY" in line:
+        return CatalogUsageError("no statement was given", "'hapctl sql' takes one statement of PostgreSQL")
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         return CatalogUsageError(line, "'hapctl sql' takes one statement that gives rows")
     if error.sqlstate is None or error.sqlstate.startswith(("08", "53", "57P", "58", "XX")):

@@ -34,6 +34,8 @@ def run_and_exit(command: click.Command, argv: list[str]) -> NoReturn:
     from hapctl.processing.errors import ProcessingError
 
     as_json = "--json" in argv
+    stdout = sys.stdout
+    _stop_in_order_when_terminated()
     try:
         result = command.main(args=argv, standalone_mode=False, prog_name="hapctl")
     except (ArchiveError, ProcessingError) as error:
@@ -44,6 +46,9 @@ def run_and_exit(command: click.Command, argv: list[str]) -> NoReturn:
         _fail(error.format_message(), _usage_remedy(error), 2, as_json)
     except BrokenPipeError:
         sys.exit(0)
+    except SystemExit as end:
+        # click makes 1 of a reader that has read enough, as head does, and puts another stdout in place.
+        sys.exit(end.code if sys.stdout is stdout else 0)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), "", 70, as_json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, exit code 70
@@ -66,8 +71,25 @@ def _internal(error: Exception, as_json: bool) -> NoReturn:
     _fail(message, "set HAPCTL_DEBUG=1 and report what it shows", 70, as_json)
 
 
+def _stop_in_order_when_terminated() -> None:
+    """Let SIGTERM end a command as Ctrl-C does: the run is recorded as interrupted, nothing stays open."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def _fail(message: str, remedy: str, code: int, as_json: bool) -> NoReturn:
-    if as_json:
-        print_json({"error": {"message": message, "remedy": remedy, "exit_code": code}})
+    try:
+        if as_json:
+            print_json({"error": {"message": message, "remedy": remedy, "exit_code": code}})
+    except OSError as error:
+        # What can't be written on stdout, as on a full disk, is still told on stderr.
+        say(f"hapctl: standard output can't be written: {error.strerror}")
     say(f"hapctl: {message}" + (f" ({remedy})" if remedy else ""))
     sys.exit(code)

@@ -28,6 +28,7 @@ def print_answer(columns: Sequence[str], rows: Iterable[Row], form: str) -> int:
         count = write(spool, columns, rows)
         spool.seek(0)
         shutil.copyfileobj(spool, sys.stdout)
+        sys.stdout.flush()
     return count
 
 
@@ -70,11 +71,17 @@ def _print_table(columns: Sequence[str], rows: Iterable[Row]) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: both become null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """JSON knows no NaN and no infinity: both become null, inside lists and documents too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return json.dumps(_plain(value), default=str) if isinstance(value, dict | list) else str(value)

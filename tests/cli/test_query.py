@@ -298,3 +298,20 @@ def test_half_an_answer_is_never_printed(run_hapctl: Runner) -> None:
     result = run_hapctl("sql", "--csv", "-c", statement)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "division by zero" in result.stderr
+
+
+def test_nan_inside_lists_and_documents_becomes_null(run_hapctl: Runner) -> None:
+    statement = "SELECT ARRAY['NaN', 1.5]::float8[] AS a, ARRAY['-Infinity']::numeric[] AS b"
+    assert run_hapctl("sql", "--json", "-c", statement).json() == [{"a": [None, 1.5], "b": [None]}]
+    assert run_hapctl("sql", "--csv", "-c", statement).stdout == 'a,b\n"[null, 1.5]",[null]\n'
+
+
+def test_a_moment_before_christ_keeps_its_form(run_hapctl: Runner) -> None:
+    (row,) = run_hapctl("sql", "--json", "-c", "SELECT timestamptz '0044-03-15 12:00Z BC' AS ides").json()
+    assert row["ides"] == "0044-03-15T12:00:00+00 BC"
+
+
+@pytest.mark.parametrize("statement", ["", ";", "-- only a comment"])
+def test_no_statement_is_a_usage_error(run_hapctl: Runner, statement: str) -> None:
+    result = run_hapctl("sql", "--json", "-c", statement)
+    assert (result.exit_code, result.json()["error"]["message"]) == (2, "no statement was given")
