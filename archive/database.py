@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
+from hapctl.archive.passwords import without_password
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -40,11 +41,8 @@ class Catalog:
     @property
     def name(self) -> str:
         """The URL without its password, for people."""
-        return (
-            self.engine.url.set(drivername="postgresql")
-            .render_as_string(hide_password=True)
-            .replace("%2F", "/")
-        )
+        url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        return without_password(url.replace("%2F", "/"))
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -103,7 +101,7 @@ def parse_url(url: str) -> URL:
     """Return a URL for SQLAlchemy's psycopg driver; accepts ``postgres://`` and ``postgresql://``."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise CatalogUsageError(
             "the database URL can't be understood", "write postgresql://user@host:5432/database"
         ) from error

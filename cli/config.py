@@ -1,6 +1,7 @@
 """``hapctl config``: what is set, and where each value comes from."""
 
 import click
+from hapctl.archive.passwords import without_password
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.settings import KEYS, Settings, settings_from, user_file
 
@@ -47,11 +48,4 @@ def _document(settings: Settings, origin: bool) -> dict[str, object]:
 
 def _shown(settings: Settings, name: str) -> object:
     value = settings.value(name)
-    return _without_password(value) if name in ("database", "reader") else value
-
-
-def _without_password(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
+    return without_password(value) if name in ("database", "reader") else value

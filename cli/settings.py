@@ -183,10 +183,14 @@ def user_file() -> Path:
 def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CatalogUsageError(f"{path} can't be read: {error.strerror}", f"chmod u+r {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogUsageError(f"{path} is not TOML: {error}", "correct the file") from error
     found = {}
     for name, value in _flat(document).items():
+        if isinstance(value, dict) and any(key.name.startswith(f"{name}.") for key in KEYS):
+            continue
         if name not in _BY_NAME:
             raise CatalogUsageError(f"unknown key '{name}' in {path}", _suggestion(name))
         found[name] = (_beside(value, path) if name in _PATHS else value, f"file {path}")
@@ -196,7 +200,8 @@ def _read_file(path: Path) -> dict[str, tuple[Any, str]]:
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if isinstance(value, dict):
+        # An empty table is kept, to be judged by its name.
+        if isinstance(value, dict) and value:
             flat.update(_flat(value, f"{prefix}{name}."))
         else:
             flat[f"{prefix}{name}"] = value
@@ -261,6 +266,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _not_empty(value: Any) -> str:
+    if not (text := _text(value).strip()):
+        raise ValueError("must not be empty")
+    return text
+
+
 def _at_least(minimum: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
         if isinstance(value, bool | float):
@@ -282,7 +293,7 @@ def _seconds(value: Any) -> float:
 
 def _bytes(value: Any) -> int:
     match = _SIZE.fullmatch(str(value).strip())
-    if isinstance(value, bool) or match is None:
+    if isinstance(value, bool | float) or match is None:
         raise ValueError("must be a size such as 8GB")
     size = int(float(match[1]) * 1024 ** _POWERS[match[2].upper()])
     if size <= 0:
@@ -319,7 +330,7 @@ _VARIABLES = {"database": "HAPCTL_DATABASE_URL", "reader": "HAPCTL_READER_URL"}
 _PATHS = ("home", "output")
 KEYS: tuple[Key, ...] = (
     Key("home", _path, _default_home, "where all state lives"),
-    Key("database", _text, lambda: EMBEDDED, "embedded, or postgresql://user@host/database"),
+    Key("database", _not_empty, lambda: EMBEDDED, "embedded, or postgresql://user@host/database"),
     Key("reader", _text, str, "URL by which 'hapctl sql' logs in, for a server that wants a password"),
     Key("output", _path, Path, "folder of products (default: products in home)"),
     Key("threads", _at_least(1), _processors, "threads of a kernel"),
@@ -328,10 +339,10 @@ KEYS: tuple[Key, ...] = (
     Key("query_timeout", _seconds, lambda: 60.0, "seconds a question to the catalog may take"),
     Key("wcs_policy", _one_of("strict", "absolute", "any"), lambda: "strict", "strict, absolute or any"),
     Key("lookup_origin", _one_of("hst", "fits"), lambda: "hst", "where lookup tables begin: hst or fits"),
-    Key("gaia.url", _text, lambda: "https://gea.esac.esa.int/tap-server/tap", "TAP service"),
+    Key("gaia.url", _not_empty, lambda: "https://gea.esac.esa.int/tap-server/tap", "TAP service"),
     Key("gaia.timeout", _seconds, lambda: 300.0, "seconds until an attempt is given up"),
     Key("gaia.retries", _at_least(0), lambda: 3, "further attempts after the first"),
-    Key("gaia.release", _text, lambda: "GAIADR3", "reference catalog, as in WCSNAME"),
+    Key("gaia.release", _not_empty, lambda: "GAIADR3", "reference catalog, as in WCSNAME"),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _BY_OPTION = {key.name.replace(".", "_"): key for key in KEYS}

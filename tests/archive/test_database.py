@@ -79,14 +79,17 @@ def test_a_server_that_does_not_answer_is_named(url: str, told: str) -> None:
     assert "hapctl doctor" in caught.value.remedy
 
 
-def test_no_password_is_ever_shown() -> None:
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:very-secret@127.0.0.1:1/db", "postgresql://127.0.0.1:1/db?password=very-secret"]
+)
+def test_no_password_is_ever_shown(url: str) -> None:
     with pytest.raises(ServiceUnavailableError) as caught:
-        open_catalog("postgresql://me:very-secret@127.0.0.1:1/db")
+        open_catalog(url)
     assert "very-secret" not in caught.value.message
-    assert "me:***@127.0.0.1" in caught.value.message
+    assert "***" in caught.value.message
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "mysql://host/db", "sqlite://"])
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://host/db", "sqlite://", "postgresql://h:port/d"])
 def test_what_is_no_url_of_postgresql_is_a_usage_error(url: str) -> None:
     with pytest.raises(CatalogUsageError) as caught:
         parse_url(url)

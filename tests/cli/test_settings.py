@@ -61,6 +61,8 @@ def test_the_named_project_file_takes_the_place_of_the_one_here(folder: Path, tm
     [
         ("thread = 4", "thread", "did you mean 'threads'?"),
         ("[gaia]\nurls = 'x'", "gaia.urls", "did you mean 'gaia.url'?"),
+        ("[gaya]", "gaya", "'hapctl config show' lists the keys"),
+        ("[threads]\na = 1", "threads.a", "did you mean 'threads'?"),
         ("[gaya]\nzzz = 1", "gaya.zzz", "'hapctl config show' lists the keys"),
     ],
 )
@@ -89,6 +91,9 @@ def test_what_is_no_toml_is_an_error_that_names_the_file(folder: Path) -> None:
         ("threads", "many"),
         ("home", 3),
         ("database", 3),
+        ("database", " "),
+        ("gaia_url", ""),
+        ("memory_limit", 8.5),
         ("wcs_policy", "loose"),
         ("lookup_origin", "iraf"),
         ("memory_limit", "much"),
@@ -159,3 +164,37 @@ def test_a_wrong_file_stops_a_command_with_exit_code_2(
     result = run_hapctl("status")
     assert result.exit_code == 2
     assert f"unknown key 'thread' in {folder / 'hapctl.toml'} (did you mean 'threads'?)" in result.stderr
+
+
+def test_an_empty_table_that_is_known_is_no_error(folder: Path) -> None:
+    (folder / "hapctl.toml").write_text("[gaia]\n")
+    assert settings(folder).origins["gaia.url"] == "default"
+
+
+def test_a_file_that_can_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "hapctl.toml").write_text("threads = 1\n")
+
+    def refuse(path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read what others may not
+    with pytest.raises(CatalogUsageError, match=r"hapctl\.toml can't be read: Permission denied"):
+        settings(folder)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:very-secret@h/d",
+        "postgresql://me:very-se@cret@h/d",
+        "postgresql://h/d?user=me&password=very-secret&port=1",
+        "postgresql://:very-secret@h:wrong/d",
+    ],
+)
+def test_config_show_hides_passwords(
+    folder: Path, user_file: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(folder)
+    result = run_here(("--database", url, "config", "show", "--json"))
+    assert "cret" not in result.stdout
+    assert "***" in result.json()["database"]
