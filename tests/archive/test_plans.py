@@ -1,4 +1,4 @@
-"""What is asked often is answered by index: a catalog of many exposures and products must not be read through."""
+"""What is asked often is answered by index: a large catalog is not read through."""
 
 import pytest
 from hapctl.archive.database import Catalog
