@@ -1,6 +1,6 @@
 """`mosaic --visit`: exposure, filter and total products of a visit, on one north-up grid a detector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from hapctl.archive.database import Catalog
@@ -33,10 +33,14 @@ from hapctl.processing.pipeline.planned import (
     defaults_of,
     exclusions_of,
     header_filter,
+    in_order,
     product_parameters,
     short_cells,
 )
 from hapctl.processing.pipeline.wcs_policy import Choice, chosen_by_policy
+
+CORRECTED = "flc"
+"""Suffix of exposures whose charge-transfer losses are corrected."""
 
 
 def mosaic_visit(
@@ -102,6 +106,28 @@ def reasons_in_words(left_out: Sequence[LeftOutExposure]) -> str:
     return "; ".join(sorted({one.reason for one in left_out})) or "there are none"
 
 
+def uncorrected_among(exposures: Sequence[EligibleExposure]) -> tuple[EligibleExposure, ...]:
+    """Return what products of several exposures leave out: ``flt`` in a filter that has ``flc`` (HAP's rule).
+
+    Trails of charge transfer in some of the exposures would blur what the others have restored.
+    """
+    with_corrected = {one.filter for one in exposures if one.suffix == CORRECTED}
+    return tuple(one for one in exposures if one.filter in with_corrected and one.suffix != CORRECTED)
+
+
+def uncorrected_exclusions(exposures: Iterable[EligibleExposure]) -> list[NewExclusion]:
+    """Record exposures left out because others of their filter are CTE-corrected."""
+    return [
+        NewExclusion(
+            one.exposure_id,
+            one.solution_id,
+            "not-cte-corrected",
+            f"{one.suffix}; other exposures in {one.filter} are CTE-corrected ({CORRECTED})",
+        )
+        for one in exposures
+    ]
+
+
 class _Detector:
     """Plans the products of one detector of a visit."""
 
@@ -123,13 +149,15 @@ class _Detector:
         self.used = tuple(one for one in choice.used if one.detector == detector)
         self.refused = tuple(one for one in choice.left_out if one.detector == detector)
         self.left_out = tuple(one for one in left_out if one.detector == detector)
+        self.uncorrected = uncorrected_among(self.used)
         self.grid: OutputGrid = north_up_grid(
             opened.chip_wcs(self.members), NATIVE_SCALE_ARCSEC[detector], options.origin
         )
 
     def products(self) -> list[PlannedProduct]:
         """Return exposure products, filter products and the total."""
-        by_filter = sorted(self.used, key=lambda one: (one.filter, one.rootname))
+        corrected = [one for one in self.used if one not in self.uncorrected]
+        by_filter = sorted(corrected, key=lambda one: (one.filter, one.rootname))
         filters = {name: tuple(group) for name, group in groupby(by_filter, key=lambda one: one.filter)}
         return [
             *(self._exposure(one) for one in self.used),
@@ -149,10 +177,13 @@ class _Detector:
         return self._planned("exposure", name, exposure.filter, (exposure,), ())
 
     def _filter(self, name: str, exposures: tuple[EligibleExposure, ...]) -> PlannedProduct:
-        exclusions = exclusions_of(
-            [one for one in self.left_out if one.filter == name],
-            self.choice,
-            [one for one in self.refused if one.filter == name],
+        exclusions = in_order(
+            exclusions_of(
+                [one for one in self.left_out if one.filter == name],
+                self.choice,
+                [one for one in self.refused if one.filter == name],
+            ),
+            uncorrected_exclusions(one for one in self.uncorrected if one.filter == name),
         )
         first, suffix = exposures[0], _suffix(exposures)
         file_name = filter_product_name(
@@ -163,21 +194,25 @@ class _Detector:
     def _total(self, filters: dict[str, tuple[EligibleExposure, ...]]) -> PlannedProduct:
         """A total leaves out filters of one exposure, whose cosmic rays stand, unless all are such."""
         several = {name for name, group in filters.items() if len(group) > 1} or set(filters)
-        used = tuple(one for one in self.used if one.filter in several)
+        corrected = [one for one in self.used if one not in self.uncorrected]
+        used = tuple(one for one in corrected if one.filter in several)
         single = [
             NewExclusion(
                 one.exposure_id, one.solution_id, "single-exposure", f"the only exposure in {one.filter}"
             )
-            for one in self.used
+            for one in corrected
             if one.filter not in several
         ]
-        exclusions = (*exclusions_of(self.left_out, self.choice, self.refused), *single)
+        exclusions = in_order(
+            exclusions_of(self.left_out, self.choice, self.refused),
+            uncorrected_exclusions(self.uncorrected),
+            single,
+        )
         first, suffix = used[0], _suffix(used)
         file_name = total_product_name(
             first.proposal_id or 0, self.visit, first.instrument, first.detector, suffix
         )
-        ordered = tuple(sorted(exclusions, key=lambda one: one.exposure_id))
-        return self._planned("total", file_name, "detection", used, ordered)
+        return self._planned("total", file_name, "detection", used, exclusions)
 
     def _planned(
         self,

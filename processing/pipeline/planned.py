@@ -1,7 +1,8 @@
 """What a mosaic command is going to make, before it makes it: products, inputs, addresses, sizes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,12 @@ def exclusions_of(
     by_policy = [
         NewExclusion(one.exposure_id, one.solution_id, choice.code, choice.reason(one)) for one in refused
     ]
-    return tuple(sorted((*unusable, *by_policy), key=lambda one: one.exposure_id))
+    return in_order(unusable, by_policy)
+
+
+def in_order(*parts: Iterable[NewExclusion]) -> tuple[NewExclusion, ...]:
+    """Return exclusions for several reasons in order of the exposures."""
+    return tuple(sorted(chain.from_iterable(parts), key=lambda one: one.exposure_id))
 
 
 def header_filter(exposures: Sequence[EligibleExposure]) -> str:

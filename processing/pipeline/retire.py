@@ -42,9 +42,11 @@ def retire_left_behind(
         visit=target.get("visit"),
         tile=target.get("tile"),
     )
-    for product in found if run_id is not None else ():
+    if run_id is None:
+        return [_result(product, "to retire") for product in found]
+    for product in found:
         retire_product(connection, run_id, product.product_id)
-    return [_result(product, "to retire" if run_id is None else "retired") for product in found]
+    return [_result(product, "retired") for product in found]
 
 
 def _result(product: ProductLeftBehind, status: Status) -> ProductResult:

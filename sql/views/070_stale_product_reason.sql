@@ -48,6 +48,12 @@ JOIN product_exclusion x USING (product_id)
 JOIN eligible_exposure e ON e.exposure_id = x.exposure_id
 WHERE x.solution_id IS DISTINCT FROM e.solution_id
 UNION ALL
+SELECT p.product_id, 'exclusion', e.rootname || ': was left out as not CTE-corrected, and is now'
+FROM current_product p
+JOIN product_exclusion x USING (product_id)
+JOIN eligible_exposure e ON e.exposure_id = x.exposure_id
+WHERE x.code = 'not-cte-corrected' AND e.suffix = 'flc'
+UNION ALL
 SELECT p.product_id, 'grid', 'the exposures that define the grid of the visit changed'
 FROM current_product p
 JOIN product q USING (product_id)

@@ -357,3 +357,33 @@ def test_a_total_leaves_out_single_exposures_unless_all_are(ingested: Runner) ->
     total = made["hst_90001_02_acs_wfc_total_jhap02_drc.fits"]
     assert total["exposures"] == ["jhap02a0q", "jhap02a1q"]
     assert total["left_out"] == []
+
+
+def test_a_filter_uses_the_cte_corrected_alone(
+    field: list[Path], run_hapctl: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    first, second = field[:2]
+    plain = tmp_path / second.name.replace("_flc", "_flt")
+    shutil.copy(second, plain)
+    with fits.open(plain, mode="update") as hdus:
+        hdus[0].header["FILENAME"] = plain.name
+        hdus[0].header["PCTECORR"] = "OMIT"
+    assert run_hapctl("ingest", first, plain).exit_code == 0
+    made = mosaic(run_hapctl, "--visit", "jhap01")
+    own = "hst_90001_01_acs_wfc_f606w_jhap01a1_drz.fits"
+    assert made[own]["exposures"] == ["jhap01a1q"]
+    for name in (FILTER, "hst_90001_01_acs_wfc_total_jhap01_drc.fits"):
+        assert made[name]["exposures"] == ["jhap01a0q"]
+        assert [one["code"] for one in made[name]["left_out"]] == ["not-cte-corrected"]
+    assert stale_names(catalog) == set()
+    assert run_hapctl("ingest", second).exit_code == 0  # the corrected file arrives
+    untouched = "hst_90001_01_acs_wfc_f606w_jhap01a0_drc.fits"
+    assert stale_names(catalog) == set(made) - {untouched}
+    again = mosaic(run_hapctl, "--visit", "jhap01")
+    assert {name: one["status"] for name, one in again.items()} == {
+        **dict.fromkeys(VISIT_PRODUCTS, "made"),
+        untouched: "unchanged",
+        own: "retired",
+    }
+    assert again[FILTER]["exposures"] == ["jhap01a0q", "jhap01a1q"]
+    assert stale_names(catalog) == set()
