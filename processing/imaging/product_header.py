@@ -237,6 +237,8 @@ def _provenance(product: ProductDescription) -> list[tuple[str, Value, str]]:
     frames = sorted({chip.frame for chip in product.inputs})
     return [
         ("PROD_VER", product.software, "software that made this file"),
+        ("DRIZCORR", "COMPLETE", "drizzled"),
+        ("DRIZPARS", f"hapctl product show {product.name}", ""),
         ("HAPRUN", product.run, "hapctl run that made it"),
         ("HAPPOLCY", product.policy, "hapctl policy of products"),
         ("HAPPARAM", product.parameters_sha256, ""),
