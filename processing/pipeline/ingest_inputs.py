@@ -14,6 +14,7 @@ from hapctl.processing.pipeline.ingest_files import IngestRequest
 from sqlalchemy import Connection
 
 _GLOB_CHARACTERS = frozenset("*?[")
+_ANY_DEPTH = re.compile(r"(^|/)\*\*(/|$)")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 _Found = tuple[str, str]
@@ -83,11 +84,27 @@ def _paths_of(name: str, recursive: bool, lists: tuple[str, ...] = ()) -> Iterat
     elif name.startswith("@"):
         yield from _files_of_list(name[1:], recursive, lists)
     else:
-        matches = sorted(glob.glob(name, recursive=True)) if _GLOB_CHARACTERS.intersection(name) else []
+        matches = sorted(set(_matches(name))) if _GLOB_CHARACTERS.intersection(name) else []
         for match in matches:
             yield from _paths_of(match, recursive, lists)
         if not matches:
             yield given, "no such file or folder"
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Find what a pattern matches; ``**`` stands for folders at any depth, and follows no links (loops)."""
+    deep = _ANY_DEPTH.search(pattern)
+    if deep is None:
+        yield from glob.glob(pattern)
+        return
+    rest = pattern[deep.end() :]
+    for start in glob.glob(pattern[: deep.start()] + deep[1]) if deep.start() else [deep[1] or "."]:
+        for parent, folders, names in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if rest:
+                yield from _matches(os.path.join(glob.escape(parent), rest))
+            else:
+                yield from (os.path.join(parent, name) for name in names if not name.startswith("."))
 
 
 def _files_of_list(name: str, recursive: bool, lists: tuple[str, ...]) -> Iterator[_Found]:

@@ -4,6 +4,7 @@ import gzip
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hapctl.archive.database import Catalog
@@ -187,6 +188,42 @@ def test_lists_name_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found, problems = expand_inputs(["@outer", "~/[bz].fits"])
     assert [Path(path).name for path in found] == ["a#1.fits", "b.fits", "c.fits"]
     assert problems == {"gone.fits": "no such file or folder"}
+
+
+def test_patterns_reach_any_depth_and_follow_no_loops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    for name in ("top.fits", "x/one.fits", "x/y/two.fits", "x/y/other.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    for number in range(3):
+        (tmp_path / "x" / f"loop{number}").symlink_to(tmp_path)
+
+    def names(pattern: str) -> list[str]:
+        return [str(Path(path).relative_to(tmp_path)) for path in expand_inputs([pattern])[0]]
+
+    assert names("**/*.fits") == ["top.fits", "x/one.fits", "x/y/two.fits"]
+    assert names(f"{tmp_path}/**/y/**/*.fits") == ["x/y/two.fits"]
+    assert names("x/**") == ["x/one.fits", "x/y/other.txt", "x/y/two.fits"]
+    assert names("[xz]/**/o*") == ["x/one.fits", "x/y/other.txt"]
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (tmp_path / "open.fits").write_bytes(b"x")
+    scandir = os.scandir
+
+    def guarded(path: str) -> Any:
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    found, problems = expand_inputs([str(tmp_path)], recursive=True)
+    assert [Path(path).name for path in found] == ["open.fits"]
+    assert problems == {str(closed): "Permission denied"}
 
 
 def test_a_list_that_names_itself_is_a_usage_error(run_hapctl: Runner, tmp_path: Path) -> None:
