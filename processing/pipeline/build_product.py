@@ -1,6 +1,7 @@
 """From a planned product to the product in force: drizzle, write aside, preview, publish."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -187,14 +188,17 @@ def _written(
     shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str], colours: Sequence[Path]
 ) -> tuple[WrittenProduct, NewProduct]:
     final = shop.options.output / planned.name
-    final.parent.mkdir(parents=True, exist_ok=True)
+    picture = final.with_suffix(".png")
     chips, rows = _chips(shop, planned, masks)
     description = _description(shop, planned, rows, masks)
-    written = _drizzled(shop, planned, chips, description, aside(final))
-    picture = final.with_suffix(".png")
-    images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
-    write_preview(aside(picture), images)
-    files = [_file("fits", final), _file("preview", picture)]
+    with ExitStack() as failed:  # what is half made must not fill the disk
+        failed.callback(aside(final).unlink, missing_ok=True)
+        failed.callback(aside(picture).unlink, missing_ok=True)
+        written = _drizzled(shop, planned, chips, description, aside(final))
+        images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
+        write_preview(aside(picture), images)
+        files = [_file("fits", final), _file("preview", picture)]
+        failed.pop_all()
     return written, _row(shop, planned, description, written, masks, files)
 
 

@@ -1,8 +1,10 @@
 """What the mosaic commands share: the run, its locks, pending products, masks, limits, the report."""
 
+import errno
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from hapctl.archive.locks import advisory_lock
 from hapctl.archive.policies import ensure_policy, policy_in_force
 from hapctl.archive.products import EligibleExposure, MaskRow, eligible_exposures
 from hapctl.archive.runs import Run, recorded_run
-from hapctl.processing.errors import NothingLeftError, TooLargeError
+from hapctl.processing.errors import NothingLeftError, TooLargeError, UsageProblemError
 from hapctl.processing.pipeline.build_product import (
     ProductResult,
     Workshop,
@@ -79,10 +81,24 @@ def run_mosaic(
         OpenExposures(catalog, options.origin) as opened,
     ):
         settled = settle_pending(catalog, run)
-        with advisory_lock(run, target.kind, target.name):
+        with advisory_lock(run, target.kind, target.name), _full_disk_told():
             report = _make(run, opened, target, options, settled)
         run.summary |= _figures(report)
     return report
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    """Turn a disk that fills up under masks, products or previews into an error with its remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TooLargeError(
+            f"the disk is full{f': {error.filename}' if error.filename else ''}",
+            "free space, or give another --output, then run the same command again",
+        ) from error
 
 
 def _figures(report: MosaicReport) -> dict[str, Any]:
@@ -121,6 +137,7 @@ def _made(
 ) -> list[ProductResult]:
     catalog = opened.catalog
     _check_limits(opened, planned, options)
+    _check_folder(options.output)
     with catalog.begin() as connection:
         content = policy_content(software_name())
         policy_id = ensure_policy(connection, run.id, "products", POLICY_NAME, content)
@@ -221,6 +238,21 @@ def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], opti
                 "are allowed",
                 "give a larger --max-memory or fewer --threads",
             )
+
+
+def _check_folder(folder: Path) -> None:
+    """Meet a folder that can't be written before the work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UsageProblemError(
+            f"{folder}: products can't be written there: {error.strerror}",
+            "give another --output, or make the folder writable",
+        ) from error
 
 
 def _colours(one: PlannedProduct, planned: Sequence[PlannedProduct], options: MosaicOptions) -> list[Path]:

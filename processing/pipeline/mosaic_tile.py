@@ -58,6 +58,10 @@ def plan_tile(opened: OpenExposures, cell: SkyCell, options: MosaicOptions) -> l
     with opened.catalog.begin() as connection:
         eligible = eligible_exposures(connection, sky_cell_id=cell.cell_id)
         left_out = left_out_exposures(connection, sky_cell_id=cell.cell_id)
+    if not eligible and not left_out:
+        raise NothingLeftError(
+            f"{cell.name}: no exposure in the catalog touches it", "see 'hapctl tile find'"
+        )
     if not eligible:
         raise NothingLeftError(
             f"{cell.name}: none of the {len(left_out)} exposures that touch it may be mosaicked: "

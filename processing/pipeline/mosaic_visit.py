@@ -103,7 +103,7 @@ def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> lis
 
 def reasons_in_words(left_out: Sequence[LeftOutExposure]) -> str:
     """Return why exposures may not be mosaicked, each reason once."""
-    return "; ".join(sorted({one.reason for one in left_out})) or "there are none"
+    return "; ".join(sorted({one.reason for one in left_out}))
 
 
 def uncorrected_among(exposures: Sequence[EligibleExposure]) -> tuple[EligibleExposure, ...]:

@@ -126,12 +126,15 @@ class PlannedProduct:
         return parameters_sha256(self.parameters)
 
     def inputs_sha256(self, masks: Mapping[str, str]) -> str:
-        """Return the address of all inputs: files, solutions, masks (SHA-256 by rootname), grid, rules."""
+        """Return the address of all inputs: files, solutions, masks (SHA-256 by rootname), grid, rules.
+
+        The files of members that are no inputs do not count: their solutions alone make the grid.
+        """
         return parameters_sha256(
             {
                 "kind": self.kind,
                 "grid": self.grid_row(),
-                "members": [_address(one) for one in self.members],
+                "members": [[one.rootname, one.transformation_sha256] for one in self.members],
                 "inputs": [[*_address(one), one.wcsname, masks.get(one.rootname)] for one in self.exposures],
                 "left_out": [[one.code, one.reason] for one in self.exclusions],
             }

@@ -1,5 +1,7 @@
 """The products of visits and tiles on a small simulated field: what is made, left alone, refused, stale."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -242,6 +244,9 @@ def test_no_viable_data(ingested: Runner) -> None:
     [
         (("--visit", "jzzz99"), 3),
         (("--tile", "skycell-p9999x01y01"), 3),
+        (("--tile", "skycell-p0001x02y02"), 65),
+        (("--visit", "jhap01", "--output", f"{__file__}/folder"), 2),
+        (("--visit", "jhap01", "--output", "/proc/folder"), 2),
         ((), 2),
         (("--visit", "jhap01", "--tile", "skycell-p0046x03y19"), 2),
         (("--visit", "jhap01", "--max-memory", "50MB"), 5),
@@ -255,6 +260,22 @@ def test_what_cannot_be_made(
     assert result.exit_code == code
     assert set(result.json()["error"]) == {"message", "remedy", "exit_code"}
     assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_made(
+    ingested: Runner, catalog: Catalog, hapctl_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hapctl.processing.pipeline.build_product.write_preview", full)
+        result = ingested("mosaic", "--visit", "jhap01", "--json")
+    assert result.exit_code == 5
+    assert "the disk is full" in result.json()["error"]["message"]
+    assert list((hapctl_home / "products").iterdir()) == []
+    assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
+    assert len(mosaic(ingested, "--visit", "jhap01")) == len(VISIT_PRODUCTS)
 
 
 def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_home: Path) -> None:
