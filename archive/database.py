@@ -4,19 +4,23 @@ All access goes through `Catalog`. Errors of the connection become `ServiceUnava
 so that "the server is down" and "the row is not there" never look alike.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
+from hapctl.archive.errors import CatalogUsageError, RefusedByCatalogError, ServiceUnavailableError
 from hapctl.archive.passwords import without_password
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 OLDEST_POSTGRESQL = 15
 _CONNECT_SECONDS = 10
+_NOT_ALLOWED = "42501"
+# A connection that fails carries no SQLSTATE in some versions of psycopg; a role may be missing as well.
+_NO_DATABASE = re.compile(r'database "[^"]*" does not exist')
 # Classes of SQLSTATE that speak of the server rather than of the statement: connection, authorization,
 # missing database, resources, shutdown, input/output.
 _SERVER_TROUBLE = ("08", "28", "3D", "53", "58", "57P", "F0", "XX")
@@ -118,7 +122,7 @@ def database_exists(url: str) -> bool:
     try:
         open_catalog(url, check_schema=False).close()
     except ServiceUnavailableError as error:
-        if _sqlstate_of(error.__cause__) == "3D000" or "does not exist" in error.message:
+        if _sqlstate_of(error.__cause__) == "3D000" or _NO_DATABASE.search(error.message):
             return False
         raise
     return True
@@ -129,17 +133,35 @@ def create_database(url: str) -> None:
     from psycopg import sql
 
     target = parse_url(url)
-    if target.database is None:
+    name = target.database or _default_database()
+    if name is None:
         raise CatalogUsageError(
             "the database to create has no name", "name it in the URL, after the last slash"
         )
     maintenance = Catalog(url, _engine(target.set(database="postgres")))
     try:
         with maintenance.connect() as connection:
-            statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(target.database))
+            statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
             connection.exec_driver_sql(statement.as_string(None))
+    except ProgrammingError as error:
+        if _sqlstate_of(error) != _NOT_ALLOWED:
+            raise
+        raise RefusedByCatalogError(
+            f"the role that logs in may not create the database {name}",
+            f"let an administrator run 'CREATE DATABASE {name} OWNER ...', then run 'hapctl init'",
+        ) from error
     finally:
         maintenance.close()
+
+
+def _default_database() -> str | None:
+    """Return the database that libpq takes where a URL names none: by PGDATABASE or the service."""
+    from psycopg.pq import Conninfo
+
+    for option in Conninfo.get_defaults():
+        if option.keyword == b"dbname" and option.val:
+            return option.val.decode()
+    return None
 
 
 @contextmanager

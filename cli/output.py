@@ -16,8 +16,12 @@ def json_option(command: Command) -> Command:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout; dates and paths become strings."""
-    click.echo(json.dumps(document, indent=2, default=str, allow_nan=False))
+    """Print one JSON document on stdout; moments (ISO 8601) and paths become strings."""
+    click.echo(json.dumps(document, indent=2, default=_text, allow_nan=False))
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def say(text: str) -> None:

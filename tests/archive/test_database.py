@@ -162,3 +162,30 @@ def test_the_libpq_variables_lead_to_the_server(
     monkeypatch.setenv("PGSERVICE", "hap")
     assert run_anywhere("status", "--json").json()["counts"]["runs"] == 0
     assert run_anywhere("--database", "postgresql:///db?host=/nowhere", "status").exit_code == 4
+
+
+def test_the_libpq_variables_name_the_database_that_is_made(
+    database_server: EmbeddedServer, run_anywhere: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", str(database_server.sockets))
+    monkeypatch.setenv("PGDATABASE", "made_by_libpq")
+    monkeypatch.setenv("PGUSER", ADMIN_ROLE)
+    try:
+        assert run_anywhere("init", "--json").json()["created"] is True
+        assert run_anywhere("db", "status", "--json").exit_code == 0
+    finally:
+        with psycopg.connect(database_server.url(ADMIN_ROLE, "postgres"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS made_by_libpq WITH (FORCE)")
+
+
+def test_who_may_not_create_a_database_is_told_who_may(
+    database_server: EmbeddedServer, run_anywhere: Runner
+) -> None:
+    result = run_anywhere("--database", database_server.url(database="not_there"), "init", "--json")
+    assert result.exit_code == 1
+    assert "CREATE DATABASE not_there OWNER" in result.json()["error"]["remedy"]
+
+
+def test_a_missing_role_is_no_missing_database(database_server: EmbeddedServer) -> None:
+    with pytest.raises(ServiceUnavailableError, match='role "nobody_here" does not exist'):
+        database_exists(database_server.url("nobody_here"))
