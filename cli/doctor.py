@@ -154,6 +154,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except ArchiveError as error:
             yield Finding("database", TROUBLE, error.message, error.remedy)
             return
+        except OSError as error:
+            message = f"the embedded database can't work in {settings.home}: {error.strerror}"
+            yield Finding("database", TROUBLE, message, "choose another home by HAPCTL_HOME or --home")
+            return
         yield from _embedded(server.version)
     report = database_report(settings)
     if not report["running"]:

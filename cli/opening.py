@@ -33,8 +33,14 @@ def is_embedded(settings: "Settings") -> bool:
 
 def started_server(settings: "Settings") -> tuple[EmbeddedServer, ServerStart]:
     """Return the embedded server of the home, running; says where the data are when it makes them."""
-    server = embedded_server(settings.home)
-    start = server.ensure_running()
+    try:
+        server = embedded_server(settings.home)
+        start = server.ensure_running()
+    except OSError as error:
+        raise ServiceUnavailableError(
+            f"the embedded database can't work in {error.filename or settings.home}: {error.strerror}",
+            "make room or correct its permissions, or choose another home by HAPCTL_HOME or --home",
+        ) from error
     if start.created:
         say(f"hapctl: made an embedded PostgreSQL {server.version} in {server.folder}")
         if server.account is not None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -118,3 +119,15 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     result = run_here(("no-such-command", "--json"))
     assert (result.exit_code, result.json()["error"]["exit_code"]) == (2, 2)
     assert isinstance(cli, click.Group)
+
+
+@pytest.mark.parametrize("name", [("init",), ("status",), ("db", "start"), ("doctor",)], ids=" ".join)
+def test_a_home_that_can_not_be_made_is_exit_code_4(
+    name: tuple[str, ...], run_anywhere: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    home = tmp_path / "file" / "home"
+    result = run_anywhere("--home", home, *name, *ARGUMENTS.get(name, ()), "--json")
+    assert result.exit_code == 4, result.stderr
+    assert "Not a directory" in result.stdout
+    assert "HAPCTL_HOME or --home" in result.stdout
