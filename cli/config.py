@@ -20,6 +20,10 @@ def show(ctx: click.Context, origin: bool, as_json: bool) -> None:
 
     Later sources win: defaults, the user's file, the project file (hapctl.toml here, or --config),
     environment variables, options.
+
+    \b
+    hapctl config show --origin
+    HAPCTL_THREADS=4 hapctl config show --json
     """
     settings = settings_from(ctx)
     if as_json:

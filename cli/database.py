@@ -15,6 +15,10 @@ def init(ctx: click.Context, as_json: bool) -> None:
 
     Makes and starts the embedded PostgreSQL, or creates the database named by HAPCTL_DATABASE_URL, --database
     or the libpq variables; then its tables, views and rights. Repeating it changes nothing.
+
+    \b
+    hapctl init
+    hapctl --database postgresql://me@host/hst init
     """
     _report(_up_to_date(settings_from(ctx), create=True), as_json)
 
@@ -28,7 +32,11 @@ def db() -> None:
 @json_option
 @click.pass_context
 def start(ctx: click.Context, as_json: bool) -> None:
-    """Start the embedded server; commands do so by themselves."""
+    """Start the embedded server; commands do so by themselves.
+
+    \b
+    hapctl db start
+    """
     from hapctl.cli.opening import started_server
 
     settings = _embedded_only(settings_from(ctx))
@@ -41,7 +49,11 @@ def start(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def stop(ctx: click.Context, as_json: bool) -> None:
-    """Stop the embedded server; commands at work on it fail."""
+    """Stop the embedded server; commands at work on it fail.
+
+    \b
+    hapctl db stop
+    """
     from hapctl.archive.server import embedded_server
 
     server = embedded_server(_embedded_only(settings_from(ctx)).home)
@@ -55,7 +67,11 @@ def stop(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> int:
-    """Show which database is meant, whether it runs, and its schema; exit code 4 where it can't be used."""
+    """Show which database is meant, whether it runs, and its schema; exit code 4 where it can't be used.
+
+    \b
+    hapctl db status --json
+    """
     from hapctl.cli.database_report import database_report
 
     report = database_report(settings_from(ctx))
@@ -71,7 +87,11 @@ def status(ctx: click.Context, as_json: bool) -> int:
 @json_option
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:
-    """Bring tables, views and rights to what this hapctl works with."""
+    """Bring tables, views and rights to what this hapctl works with.
+
+    \b
+    hapctl db upgrade
+    """
     _report(_up_to_date(settings_from(ctx), create=False), as_json)
 
 

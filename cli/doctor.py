@@ -43,6 +43,10 @@ def doctor(ctx: click.Context, offline: bool, as_json: bool) -> int:
     """Check the installation and name the remedy of each trouble.
 
     Exit code 0 where nothing is in the way, 4 where a database or service is not available, else 1.
+
+    \b
+    hapctl doctor
+    hapctl doctor --offline --json
     """
     findings = list(examine(settings_from(ctx), offline))
     troubled = [finding.check for finding in findings if finding.state == TROUBLE]

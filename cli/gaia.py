@@ -1,5 +1,6 @@
 """``hapctl gaia``: Gaia sources in the catalog."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ def fetch(
     A visit's field is the outline of its exposures, as in force and as an alignment begins, with a margin
     for the pointing uncertainty. What the catalog covers already is not asked again; afterwards --offline
     works there.
+
+    \b
+    hapctl gaia fetch --visit j8bt09
+    hapctl gaia fetch --region "circle 5.67 -72.07 0.1" --release gaiadr3
     """
     from hapctl.archive.gaia import EXTRA_ARCSEC, fetch_missing
     from hapctl.archive.gaia_service import find_release
@@ -66,7 +71,7 @@ def fetch(
         "refresh": refresh,
     }
     service = service_of(settings.gaia)
-    with recorded_run(catalog, "gaia fetch", parameters) as run:
+    with recorded_run(catalog, "gaia fetch", parameters, sys.argv[1:]) as run:
         answers = fetch_missing(catalog, run.id, asked, known, service, extra_arcsec=0.0, refresh=refresh)
         answers += fetch_missing(
             catalog, run.id, fields, known, service, extra_arcsec=EXTRA_ARCSEC, refresh=refresh
@@ -90,6 +95,9 @@ def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: boo
     that then stand for them are 0.5 mas for a position, 1.3 times the error of the position for a known
     parallax (mas) or proper motion (mas/yr), and 1 mas for a parallax that is unknown. A star without
     proper motion moves with the mean of its field.
+
+    \b
+    hapctl gaia load stars.ecsv --release DR3 --covers "circle 5.67 -72.07 0.1"
     """
     from hapctl.archive.gaia import load_file
     from hapctl.archive.gaia_service import find_release
@@ -100,7 +108,7 @@ def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: boo
     known = find_release(release)
     _, catalog = open_from(ctx)
     parameters = {"file": str(file.absolute()), "release": known.name, "covers": str(circle)}
-    with recorded_run(catalog, "gaia load", parameters) as run:
+    with recorded_run(catalog, "gaia load", parameters, sys.argv[1:]) as run:
         loaded = load_file(catalog, run.id, file, known.name, circle)
         run.summary["rows"] = loaded.rows
     state = "unchanged" if loaded.unchanged else "loaded"
@@ -126,7 +134,11 @@ def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: boo
 @json_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """List what was asked of Gaia, and what the catalog holds of it."""
+    """List what was asked of Gaia, and what the catalog holds of it.
+
+    \b
+    hapctl gaia status --json
+    """
     from hapctl.archive.gaia_rows import list_queries
 
     settings, catalog = open_from(ctx)

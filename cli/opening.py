@@ -1,5 +1,6 @@
 """From the configuration to an open catalog: which server, started or not, with which schema."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from hapctl.archive.database import Catalog, open_catalog
@@ -66,6 +67,7 @@ def make_schema(catalog: Catalog, command: str) -> Upgrade:
     """Bring the schema up to date and record that as a run, which has no place to be before its end."""
     change = upgrade_schema(catalog)
     if change.changed:
-        with recorded_run(catalog, command, {"from": change.before, "to": change.after}):
+        parameters = {"from": change.before, "to": change.after}
+        with recorded_run(catalog, command, parameters, sys.argv[1:]):
             pass
     return change

@@ -11,7 +11,12 @@ from hapctl.cli.settings import open_from
 @json_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Show what the catalog holds, which products are stale, and how the last runs ended."""
+    """Show what the catalog holds, which products are stale, and how the last runs ended.
+
+    \b
+    hapctl status
+    hapctl status --json
+    """
     from hapctl.archive.facts import catalog_status
 
     settings, catalog = open_from(ctx)

@@ -22,7 +22,11 @@ def tile() -> None:
 @click.argument("dec", type=float)
 @json_option
 def find(ra: float, dec: float, as_json: bool) -> None:
-    """List the sky tiles that hold a position; RA and DEC in degrees, ICRS."""
+    """List the sky tiles that hold a position; RA and DEC in degrees, ICRS.
+
+    \b
+    hapctl tile find 5.67 -72.07
+    """
     from hapctl.archive.sky_cells import cells_containing
 
     cells = cells_containing(ra, dec)
@@ -37,7 +41,11 @@ def find(ra: float, dec: float, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show the grid of a sky tile: reference pixel and position, size, corners."""
+    """Show the grid of a sky tile: reference pixel and position, size, corners.
+
+    \b
+    hapctl tile show skycell-p1889x07y19 --json
+    """
     from hapctl.archive.sky_cells import sky_cell
 
     cell = sky_cell(name)

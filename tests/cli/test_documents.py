@@ -81,6 +81,17 @@ def test_every_command_and_option_has_a_help_text() -> None:
                     assert parameter.help, f"{name} {command.name} {parameter.name}"
 
 
+@pytest.mark.parametrize("name", ["init", "status", "doctor", "config", "tile", "gaia", "db", "query", "sql"])
+def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: str) -> None:
+    group = command_for(name)
+    for sub, command in getattr(group, "commands", {"": group}).items():
+        lines = re.findall(rf"hapctl (?:--database \S+ )?{name}.*", command.help or "")
+        assert lines, f"{name} {sub}"
+        for line in lines:
+            found, rest = follow(shlex.split(line)[1:])
+            found.make_context(name, rest, resilient_parsing=False)
+
+
 def test_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
     from hapctl.archive import errors as archive
     from hapctl.processing import errors as processing
