@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 HAPCTL_TEST_DATA ?= ../shared/data
 export HAPCTL_TEST_DATA
+# The build warns at length of what is meant so (an editable install, extensions named in pyproject.toml).
+INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
 
 .PHONY: demo test lint bench types clean
@@ -31,16 +33,16 @@ types:
 
 $(VENV)/.installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --editable .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(INSTALL) --editable ".[test]"
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[lint]"
+	$(INSTALL) --editable ".[lint]"
 	touch $@
 
 clean:
