@@ -69,19 +69,21 @@ def _around(chip: ChipWcs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _thinned(points: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
     """Return the fewest evenly spaced points of an edge that follow it within the tolerance."""
-    t = np.arange(len(points))
     for pieces in _DIVISIONS[:-1]:
         step = _DIVISIONS[-1] // pieces
-        chords = np.column_stack([np.interp(t, t[::step], points[::step, axis]) for axis in (0, 1)])
-        if np.abs(points - chords).max() <= tolerance:
-            return points[::step]
+        nodes = points[::step]
+        along = np.arange(step)[:, np.newaxis] / step
+        chords = nodes[:-1, np.newaxis] + along * (nodes[1:] - nodes[:-1])[:, np.newaxis]
+        if np.abs(points[:-1].reshape(chords.shape) - chords).max() <= tolerance:
+            return nodes
     return points
 
 
 def _signed_area(plane: NDArray[np.float64]) -> float:
     """Return twice the shoelace area; negative is counter-clockwise on the sky (east is left of north)."""
     x, y = plane[:, 0], plane[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+    open_ring = np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:])
+    return float(open_ring + x[-1] * y[0] - y[-1] * x[0])
 
 
 def solution_polygons(solution: WcsSolution, origin: LookupOrigin = "hst") -> list[Ring]:

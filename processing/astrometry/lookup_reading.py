@@ -39,10 +39,11 @@ class TableStore:
 def _decode(extension: Extension, transposed: bool) -> LookupTable:
     header = extension.header
     shape = whole_number(header, "NAXIS2", 1), whole_number(header, "NAXIS1", 1)
-    raw = np.frombuffer(extension.data or b"", dtype=_TYPES.get(whole_number(header, "BITPIX", -32), "V1"))
-    if raw.dtype.kind == "V" or raw.size != shape[0] * shape[1]:
+    kind = _TYPES.get(whole_number(header, "BITPIX", 8))
+    data = extension.data or b""
+    if kind is None or min(shape) < 1 or len(data) != shape[0] * shape[1] * np.dtype(kind).itemsize:
         raise _damaged(extension, "it is no image of two axes")
-    values: NDArray[np.float32] = raw.reshape(shape).astype(np.float32)
+    values: NDArray[np.float32] = np.frombuffer(data, dtype=kind).reshape(shape).astype(np.float32)
     table = LookupTable(
         values=np.ascontiguousarray(values.T) if transposed else values,
         crpix=(number(header, "CRPIX1", 0.0), number(header, "CRPIX2", 0.0)),

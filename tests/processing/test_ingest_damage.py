@@ -4,16 +4,22 @@ import gzip
 import os
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hapctl.archive.database import Catalog
 from hapctl.archive.runs import recorded_run
-from hapctl.processing.astrometry.fits_structure import read_fits
+from hapctl.processing.astrometry.exposure import exposure_facts
+from hapctl.processing.astrometry.file_kinds import rejected_kind
+from hapctl.processing.astrometry.fits_structure import read_fits, read_fits_bytes
 from hapctl.processing.astrometry.headerlet import headerlet_bytes
+from hapctl.processing.astrometry.reading import solutions_in
+from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.pipeline import ingest_files
 from hapctl.processing.pipeline.ingest_files import ingest_groups
 from hapctl.processing.pipeline.ingest_inputs import expand_inputs, requests_for
+from hapctl.processing.pipeline.solution_store import NewSolution, solution_rows
 from sqlalchemy import text
 from support.commands import Runner
 from support.exposure_files import exposure_file, two_chip_solution
@@ -251,3 +257,31 @@ def test_a_file_written_while_it_is_read_is_not_taken(
     assert (result.status, result.reason) == ("rejected", "it was changed while it was read")
     with catalog.begin() as connection:
         assert connection.scalar(text("SELECT count(*) FROM exposure")) == 0
+
+
+WRONG_VALUES = ("NaN", "-Inf", "1E400", "-1", "0", "1E300", "''", "'x'", "T", "", "9" * 20, "(1,2)", "1E-320")
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_card_gives_anything_but_a_reason() -> None:
+    whole = _content(headerlets=(_headerlet(),))
+    cards = [at for at in range(0, len(whole), 80) if whole[at + 8 : at + 10] == b"= "]
+    random = Random(7)
+    reasons = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        at = random.choice(cards)
+        damaged[at + 10 : at + 80] = random.choice(WRONG_VALUES).rjust(20).ljust(70).encode()
+        try:
+            _solution_rows(bytes(damaged))
+        except UnusableFileError as error:
+            reasons += bool(error.message)
+    assert 10 < reasons < 140
+
+
+def _solution_rows(content: bytes) -> None:
+    extensions = read_fits_bytes(content, "damaged")
+    if not rejected_kind(extensions, "damaged"):
+        facts = exposure_facts(extensions, "damaged")
+        found = solutions_in(extensions, "damaged")
+        solution_rows(facts.rootname, [NewSolution(one.solution, one.headerlet_bytes) for one in found])
