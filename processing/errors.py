@@ -44,6 +44,12 @@ class TooLargeError(ProcessingError):
     exit_code = 5
 
 
+class WorkerLostError(ProcessingError):
+    """A worker process ended without an answer, most likely killed for its memory."""
+
+    exit_code = 4
+
+
 class NoViableDataError(ProcessingError):
     """Nothing is left to work on."""
 

@@ -3,8 +3,11 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
+
+from hapctl.processing.errors import WorkerLostError
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -29,6 +32,11 @@ def run_units(function: Callable[[Unit], Result], units: Iterable[Unit], workers
     ------
     object
         The result of each unit.
+
+    Raises
+    ------
+    WorkerLostError
+        A worker process was killed; what the units had done until then stays done.
     """
     if workers <= 1:
         yield from map(function, units)
@@ -42,6 +50,11 @@ def run_units(function: Callable[[Unit], Result], units: Iterable[Unit], workers
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                "a worker process was killed, perhaps for its memory",
+                "run it again: what is done is kept; fewer --workers need less memory",
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
