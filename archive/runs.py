@@ -23,6 +23,7 @@ from typing import Any
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ServiceUnavailableError
 from hapctl.archive.memory import PeakMemory
+from hapctl.archive.passwords import without_password
 from hapctl.archive.schema import database_version
 from hapctl.sql import read_sql
 from sqlalchemy import Connection, text
@@ -32,7 +33,6 @@ _LIBRARIES = (
     *("pyarrow", "scipy", "sep", "sqlalchemy", "stwcs"),
 )
 _INTERRUPTED = 130
-_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]*@")
 
 
 @dataclass
@@ -121,7 +121,7 @@ def _begin(
 ) -> int:
     row = {
         "command": command,
-        "arguments": [_PASSWORD.sub(r"\1:***@", _as_text(argument)) for argument in arguments],
+        "arguments": [without_password(_as_text(argument)) for argument in arguments],
         "parameters": canonical_json(parameters),
         "parameters_sha256": parameters_sha256(parameters),
         "hapctl_version": version("hapctl"),

@@ -51,11 +51,13 @@ def test_a_run_is_there_from_its_start_and_says_what_made_it(catalog: Catalog) -
 
 def test_no_password_is_recorded(catalog: Catalog) -> None:
     arguments = ["--database", "postgresql://me:secret@host/db", "ingest", "a:b@c.fits"]
+    arguments += ["postgresql:///db?user=me&password=secret&port=1"]
     with recorded_run(catalog, "ingest", {}, arguments):
         pass
     with catalog.begin() as connection:
         kept = connection.scalar(text("SELECT arguments FROM run"))
-    assert kept == ["--database", "postgresql://me:***@host/db", "ingest", "a:b@c.fits"]
+    assert kept[:4] == ["--database", "postgresql://me:***@host/db", "ingest", "a:b@c.fits"]
+    assert kept[4] == "postgresql:///db?user=me&password=***&port=1"
 
 
 def test_parameters_in_any_order_have_one_hash() -> None:
