@@ -206,9 +206,9 @@ def insert_attempt(
 
 
 def repeat_attempts(
-    connection: Connection, run_id: int, group: GroupRow, visit: str, detector: str
+    connection: Connection, run_id: int, group: GroupRow, exposure_ids: Sequence[int]
 ) -> list[RepeatedAttempt]:
-    """Record the attempts of a group's run once more, as unchanged; return them."""
-    names = {"run_id": run_id, "first_run_id": group.run_id, "visit": visit, "detector": detector}
+    """Record the attempts of a group's run on some exposures once more, as unchanged; return them."""
+    names = {"run_id": run_id, "first_run_id": group.run_id, "exposure_ids": list(exposure_ids)}
     rows = _execute(connection, "repeat_attempts", names)
     return [RepeatedAttempt(**row) for row in rows.mappings()]

@@ -7,16 +7,11 @@ the same inputs and writes what is missing from the catalog.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hapctl.archive.alignments import (
-    GroupRow,
-    acceptance_policy,
-    find_group,
-    group_members,
-    repeat_attempts,
-)
+from hapctl.archive.alignments import GroupRow, acceptance_policy, find_group
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError
 from hapctl.archive.gaia import GaiaSources, fetch_command, sources_for
@@ -25,11 +20,10 @@ from hapctl.archive.locks import advisory_lock
 from hapctl.archive.policies import ensure_policy
 from hapctl.archive.products import EligibleExposure, eligible_exposures, left_out_exposures, visit_exists
 from hapctl.archive.runs import Run, recorded_run
-from hapctl.archive.solutions import activate
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.astrometry.wcsname import GAIA_FRAMES
-from hapctl.processing.errors import NoViableDataError, RefusedError
+from hapctl.processing.errors import NoViableDataError, RefusedError, UnusableFileError
 from hapctl.processing.pipeline.alignment_inputs import (
     AlignmentSet,
     alignment_sets,
@@ -38,6 +32,7 @@ from hapctl.processing.pipeline.alignment_inputs import (
     measured_sources,
     reference_regions,
 )
+from hapctl.processing.pipeline.alignment_repetition import record_unchanged
 from hapctl.processing.pipeline.alignment_rows import (
     ExposureResult,
     HeaderletFile,
@@ -309,43 +304,7 @@ def _worked_out(
 def _recorded(occasion: Occasion, part: AlignmentSet, inputs: str, done: GroupRow | SetAlignment) -> Recorded:
     if isinstance(done, SetAlignment):
         return record_set(occasion, done, inputs)
-    return _unchanged(occasion, part, done)
-
-
-def _unchanged(occasion: Occasion, part: AlignmentSet, group: GroupRow) -> Recorded:
-    """Record the attempts again; put the group in force unless the user chose otherwise by hand."""
-    attempts = repeat_attempts(occasion.connection, occasion.run_id, group, occasion.visit, part.detector)
-    members = {m.exposure_id: m for m in group_members(occasion.connection, group.alignment_group_id)}
-    by_hand = {m.rootname for m in members.values() if not m.in_force and m.active_origin == "manual"}
-    if not by_hand:
-        chosen = {m.exposure_id: m.solution_id for m in members.values()}
-        activate(occasion.connection, occasion.run_id, chosen, "aligned before from the same inputs", "align")
-    results = []
-    for exposure in part.exposures:
-        own = [a for a in attempts if a.exposure_id == exposure.exposure_id]
-        refusals = [f"{a.method} fit refused: {a.reason}" for a in own if a.outcome == "refused"]
-        member = members.get(exposure.exposure_id)
-        if member is None:
-            results.append(ExposureResult(exposure.rootname, "refused", "; ".join(refusals)))
-            continue
-        reason = "aligned before from the same inputs"
-        if exposure.rootname in by_hand:
-            reason += f"; {member.active_wcsname} was put in force by hand and stays"
-        results.append(
-            ExposureResult(
-                exposure.rootname,
-                "unchanged",
-                "; ".join([reason, *refusals]),
-                "absolute" if group.kind == "absolute" else "relative",
-                "unchanged",
-                member.wcsname,
-                member.nmatches,
-                member.rms_ra_mas,
-                member.rms_dec_mas,
-            )
-        )
-    files = [HeaderletFile(m.path, m.headerlet) for m in members.values() if m.path and m.headerlet]
-    return Recorded(tuple(results), tuple(files))
+    return record_unchanged(occasion, part, done, inputs)
 
 
 def _summary(
@@ -359,19 +318,41 @@ def _summary(
 
 
 def write_headerlet(home: Path, file: HeaderletFile) -> None:
-    """Write a headerlet where it is missing or differs: aside, synced, then renamed."""
+    """Write a headerlet where it is missing or differs: aside, synced, then renamed.
+
+    Raises
+    ------
+    UnusableFileError
+        The folder can't be written, or the disk is full; nothing half-written stays.
+    """
     path = home / file.path
-    if path.is_file() and path.read_bytes() == file.content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as stream:
-        stream.write(file.content)
+    try:
+        if path.is_file() and path.read_bytes() == file.content:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_synced(partial, file.content)
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise UnusableFileError(
+            f"{path}: the headerlet can't be written: {error.strerror}; the alignment itself is recorded",
+            "make the folder writable or make room, and run the same command again",
+        ) from error
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "wb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from hapctl.archive.alignments import Method, NewAttempt, StarMatches, insert_attempt, insert_group
 from hapctl.archive.gaia import GaiaSources
+from hapctl.archive.products import EligibleExposure
 from hapctl.archive.solutions import Registered, activate
 from hapctl.processing.astrometry.acceptance import Evidence, Verdict
 from hapctl.processing.astrometry.content_hash import transformation_sha256
@@ -32,7 +33,6 @@ from hapctl.processing.pipeline.solution_store import (
 from sqlalchemy import Connection
 
 REFERENCE = Verdict(True, "reference", "the others were brought to this exposure")
-NO_CATALOG = Verdict(False, "no-catalog", "no reference catalog was asked for")
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,10 @@ def _record_group(
     for number in aligned.group.members:
         results[number] = _record_exposure(occasion, done, aligned, number, group_id, registered.get(number))
     if registered:
+        exposures = [done.part.exposures[number] for number in registered]
+        kept = [] if aligned.is_absolute else kept_in_force(occasion, exposures)
+        if kept:
+            return {number: _kept(result, kept) for number, result in results.items()}, headerlets
         chosen = {
             done.part.exposures[number].exposure_id: new.solution_id for number, new in registered.items()
         }
@@ -131,10 +135,40 @@ def _record_group(
     return results, headerlets
 
 
+def kept_in_force(occasion: Occasion, exposures: Sequence[EligibleExposure]) -> list[EligibleExposure]:
+    """Exposures whose solution in force is on a catalog, and better than a merely relative one.
+
+    None of them where only a relative alignment was asked for: then it is wanted.
+    """
+    if occasion.catalog is None:
+        return []
+    return [exposure for exposure in exposures if exposure.absolute]
+
+
+def kept_words(kept: Sequence[EligibleExposure]) -> str:
+    """Say which solutions stay, in place of a relative one."""
+    names = dict.fromkeys(f"{exposure.wcsname} ({exposure.frame})" for exposure in kept)
+    rootnames = ", ".join(exposure.rootname for exposure in kept)
+    return f"a relative fit was recorded, but {' and '.join(names)} of {rootnames} stays in force"
+
+
+def _kept(result: ExposureResult, kept: Sequence[EligibleExposure]) -> ExposureResult:
+    """The result of an exposure whose new relative solution is not put in force."""
+    refusal = result.reason[result.reason.index("absolute fit refused") :]
+    return ExposureResult(
+        result.rootname, "refused", f"{refusal}; {kept_words(kept)}", "absolute", "relative-kept-out"
+    )
+
+
+def separate_inputs_sha256(inputs_sha256: str, rootname: str) -> str:
+    """Content address of the inputs of a group beside the main one, by its reference exposure."""
+    return sha256(f"{inputs_sha256} {rootname}".encode()).hexdigest()
+
+
 def _group_row(occasion: Occasion, done: SetAlignment, aligned: AlignedGroup, inputs: str) -> int:
     """The group's row; the main group of a set has the hash of its inputs, others one of their own."""
     if aligned is not done.groups[0]:
-        inputs = sha256(f"{inputs} {done.part.rootnames[aligned.group.reference]}".encode()).hexdigest()
+        inputs = separate_inputs_sha256(inputs, done.part.rootnames[aligned.group.reference])
     return insert_group(
         occasion.connection,
         occasion.run_id,
@@ -167,8 +201,9 @@ def _register(
 def _activation_reason(aligned: AlignedGroup) -> str:
     if aligned.is_absolute and aligned.absolute is not None:
         return f"aligned: {aligned.absolute.verdict.reason}"
-    verdict = NO_CATALOG if aligned.absolute is None else aligned.absolute.verdict
-    return f"aligned to each other only; absolute fit refused: {verdict.reason}"
+    if aligned.absolute is None:
+        return "aligned to each other only: no reference catalog was asked for"
+    return f"aligned to each other only; absolute fit refused: {aligned.absolute.verdict.reason}"
 
 
 def _record_exposure(

@@ -1,4 +1,5 @@
--- The solutions of a group, with what is in force now and how that came about.
+-- The solutions of a group, found by its attempts (one may be older than the group), with what is in force now and
+-- how that came about.
 SELECT e.exposure_id, e.rootname, s.solution_id, s.wcsname, s.transformation_sha256, s.nmatches, s.rms_ra_mas,
        s.rms_dec_mas, s.headerlet,
        (SELECT l.key FROM wcs_location l
@@ -8,5 +9,6 @@ FROM wcs_solution s
 JOIN exposure e USING (exposure_id)
 LEFT JOIN wcs_active a ON a.exposure_id = s.exposure_id AND upper_inf(a.during)
 LEFT JOIN wcs_solution b ON b.solution_id = a.solution_id
-WHERE s.alignment_group_id = :alignment_group_id
+WHERE s.solution_id IN (SELECT t.solution_id FROM alignment_attempt t
+                        WHERE t.alignment_group_id = :alignment_group_id AND t.solution_id IS NOT NULL)
 ORDER BY e.rootname

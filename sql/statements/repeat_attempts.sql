@@ -13,7 +13,6 @@ SELECT :run_id, t.visit, t.exposure_id, t.alignment_group_id, t.method, t.catalo
        t.covered_fraction, t.from_solution_id, t.solution_id,
        t.metrics || jsonb_build_object('first_attempt_id', t.attempt_id)
 FROM alignment_attempt t
-JOIN exposure e USING (exposure_id)
-WHERE t.run_id = :first_run_id AND t.visit = :visit AND e.detector = :detector
+WHERE t.run_id = :first_run_id AND t.exposure_id = ANY (CAST(:exposure_ids AS bigint[]))
 ORDER BY t.attempt_id
 RETURNING attempt_id, exposure_id, method, outcome, code, reason, nmatches, rms_ra_mas, rms_dec_mas, solution_id

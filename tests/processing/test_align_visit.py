@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from hapctl.archive.database import Catalog
 from hapctl.processing.astrometry.headerlet import read_headerlet
 from hapctl.processing.astrometry.mapping import pixel_to_sky
@@ -188,6 +191,81 @@ def test_another_catalog_or_rule_is_another_alignment(
     assert {row.frame for row in ask(catalog, "SELECT frame FROM active_solution")} == {"GAIA-CRF3"}
 
 
+def with_wrong_stars(visit: SkyVisit, path: Path) -> Path:
+    """An extract of the same field with stars of another."""
+    table = Table.read(visit.extract)
+    random = np.random.default_rng(4)
+    for name, middle in (("ra", 150.0), ("dec", 2.2)):
+        table[name] = middle + random.uniform(-0.03, 0.03, len(table))
+    table.write(path, format="ascii.ecsv")
+    return path
+
+
+def test_a_refused_catalog_does_not_undo_an_absolute_alignment(
+    hapctl: Runner, catalog: Catalog, visit: SkyVisit, tmp_path: Path
+) -> None:
+    assert hapctl("align", "--visit", visit.visit, "--offline").exit_code == 0
+    wrong = with_wrong_stars(visit, tmp_path / "dr2.ecsv")
+    assert hapctl("gaia", "load", wrong, "--release", "DR2", "--covers", visit.covers).exit_code == 0
+    for _ in range(2):  # worked out, then repeated from the catalog
+        result = hapctl("align", "--visit", visit.visit, "--offline", "--catalog", "GAIADR2", "--json")
+        assert result.exit_code == 1
+        for exposure in result.json()["visits"][0]["exposures"]:
+            assert exposure["outcome"] == "refused"
+            assert "absolute fit refused" in exposure["reason"]
+            assert "IDC_0461802ej-FIT_SVM_GAIADR3 (GAIA-CRF3)" in exposure["reason"]
+        assert {row.frame for row in ask(catalog, "SELECT frame FROM active_solution")} == {"GAIA-CRF3"}
+
+
+def in_visit(file: Path, rootname: str) -> Path:
+    """The file made one of another exposure."""
+    with fits.open(file, mode="update") as hdus:
+        for hdu in hdus:
+            for keyword in ("ROOTNAME", "EXPNAME"):
+                if keyword in hdu.header:
+                    hdu.header[keyword] = rootname
+        hdus[0].header["FILENAME"] = f"{rootname}_flc.fits"
+    return file.rename(file.with_name(f"{rootname}_flc.fits"))
+
+
+def test_an_exposure_of_another_field_is_aligned_by_itself_and_repeated(
+    hapctl: Runner, catalog: Catalog, visit: SkyVisit, tmp_path: Path, hapctl_home: Path
+) -> None:
+    elsewhere = sky_visit(tmp_path / "far", exposures=1, seed=5, centre=(151.0, 2.2), gaia=71)
+    table = Table.read(elsewhere.extract)
+    table["source_id"] += 5000
+    table.write(elsewhere.extract, format="ascii.ecsv", overwrite=True)
+    far = f"{visit.visit}b0q"
+    assert hapctl("ingest", in_visit(elsewhere.files[0], far)).exit_code == 0
+    loaded = hapctl("gaia", "load", elsewhere.extract, "--release", "DR3", "--covers", elsewhere.covers)
+    assert loaded.exit_code == 0
+    first = hapctl("align", "--visit", visit.visit, "--offline", "--json").json()["visits"][0]
+    assert {e["rootname"]: e["outcome"] for e in first["exposures"]}[far] == "accepted"
+    solution = active(catalog, far)
+    true = elsewhere.truth[f"{elsewhere.visit}a0q"]
+    assert elsewhere.error_mas(replace(solution, rootname=true.rootname)) < 1.0
+    files = headerlets(hapctl_home)
+    assert len(files) == 3
+    shutil.rmtree(hapctl_home / "headerlets")
+    again = hapctl("align", "--visit", visit.visit, "--offline", "--json").json()["visits"][0]
+    assert {e["outcome"] for e in again["exposures"]} == {"unchanged"}
+    assert [e["nmatches"] for e in again["exposures"]] == [e["nmatches"] for e in first["exposures"]]
+    assert headerlets(hapctl_home) == files
+
+
+def test_headerlets_that_cannot_be_written_follow_later(
+    hapctl: Runner, catalog: Catalog, visit: SkyVisit, hapctl_home: Path
+) -> None:
+    (hapctl_home / "headerlets").write_text("in the way of the folder")
+    result = hapctl("align", "--visit", visit.visit, "--offline")
+    assert result.exit_code == 1
+    assert "the headerlet can't be written" in result.stderr
+    assert {row.frame for row in ask(catalog, "SELECT frame FROM active_solution")} == {"GAIA-CRF3"}
+    (hapctl_home / "headerlets").unlink()
+    assert hapctl("align", "--visit", visit.visit, "--offline").exit_code == 0
+    assert len(headerlets(hapctl_home)) == 2
+
+
 def test_uncovered_fields_are_refused_with_the_command_to_run(
     run_hapctl: Runner, catalog: Catalog, visit: SkyVisit
 ) -> None:
@@ -219,6 +297,9 @@ def test_flt_and_flc_are_never_in_one_fit(
         "JOIN exposure e USING (exposure_id) WHERE s.mode = 'SVM' GROUP BY 1 ORDER BY 2",
     )
     assert [row[1] for row in groups] == [f"{visit.visit}a0q {visit.visit}a1q", f"{visit.visit}a2q"]
+    assert run_hapctl("align", "--visit", visit.visit, "--offline").exit_code == 0
+    outcomes = ask(catalog, "SELECT outcome, count(*) FROM alignment_attempt GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in outcomes] == [("accepted", 5), ("unchanged", 5)]
     names = ask(catalog, "SELECT keywords->>'RELREFIM' FROM wcs_solution WHERE mode = 'SVM'")
     assert all(name is None or name.endswith("_flc.fits") for (name,) in names)
 
