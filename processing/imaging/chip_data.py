@@ -25,6 +25,7 @@ Bits = int | str | None
 """DQ flags taken as good: a sum, ``"64,32"``, ``"64+32"``, ``"~4096"``, or None: DQ is ignored."""
 
 _ALL_FLAGS = 0xFFFF
+_ALL_COLUMNS = slice(None)
 
 WFPC2_GAIN: Mapping[int, Mapping[int, float]] = {
     1: {7: 7.12, 15: 13.99},
@@ -123,17 +124,19 @@ class _Plane:
     zero: float = 0.0
     constant: float | None = None
 
-    def read(self, first: int, last: int, dtype: type[np.generic]) -> NDArray[np.generic]:
+    def read(
+        self, first: int, last: int, dtype: type[np.generic], columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.generic]:
         width = self.shape[1]
         if self.constant is not None:
-            return np.full((last - first, width), self.constant, dtype=dtype)
+            return np.full((last - first, width), self.constant, dtype=dtype)[:, columns]
         row = width * self.dtype.itemsize
         data = self.source.read(self.offset + first * row, (last - first) * row)
         if len(data) != (last - first) * row:
             raise UnusableFileError(
                 f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
             )
-        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)
+        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)[:, columns]
         if self.scale != 1.0 or self.zero != 0.0:
             return (pixels * self.scale + self.zero).astype(dtype)
         return pixels.astype(dtype)
@@ -185,6 +188,10 @@ class ImageRows:
         """Return rows ``first:last``, float32."""
         return self._plane.read(first, last, np.float32).astype(np.float32, copy=False)
 
+    def read_integers(self, first: int, last: int) -> NDArray[np.int32]:
+        """Return rows ``first:last`` of an integer image, int32."""
+        return self._plane.read(first, last, np.int32).astype(np.int32, copy=False)
+
     def __enter__(self) -> "ImageRows":
         return self
 
@@ -225,9 +232,11 @@ class ChipPixels:
     _error: _Plane | None = field(repr=False)
     _quality: _Plane | None = field(repr=False)
 
-    def science(self, first: int = 0, last: int | None = None) -> NDArray[np.float32]:
+    def science(
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.float32]:
         """Return rows ``first:last`` of SCI in electrons, shape (last - first, nx), float32."""
-        rows = self._science.read(first, self.shape[0] if last is None else last, np.float32)
+        rows = self._science.read(first, self.shape[0] if last is None else last, np.float32, columns)
         return self._in_electrons(rows)
 
     def error(self, first: int = 0, last: int | None = None) -> NDArray[np.float32] | None:
@@ -238,21 +247,25 @@ class ChipPixels:
             self._error.read(first, self.shape[0] if last is None else last, np.float32)
         )
 
-    def quality(self, first: int = 0, last: int | None = None) -> NDArray[np.uint16]:
+    def quality(
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.uint16]:
         """Return rows of DQ, uint16; zeros where the file has no DQ."""
         last = self.shape[0] if last is None else last
         if self._quality is None:
-            return np.zeros((last - first, self.shape[1]), dtype=np.uint16)
+            return np.zeros((last - first, self.shape[1]), dtype=np.uint16)[:, columns]
         # int16 on disk: the sign bit is a flag like any other
-        return self._quality.read(first, last, np.int32).astype(np.uint16)
+        return self._quality.read(first, last, np.int32, columns).astype(np.uint16)
 
-    def good(self, bits: Bits, first: int = 0, last: int | None = None) -> NDArray[np.bool_]:
+    def good(
+        self, bits: Bits, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.bool_]:
         """Return where DQ holds no flag but those of ``bits`` (`bad_flags`), boolean rows."""
         bad = bad_flags(bits)
         if bad == 0:
             last = self.shape[0] if last is None else last
-            return np.ones((last - first, self.shape[1]), dtype=np.bool_)
-        return (self.quality(first, last) & np.uint16(bad)) == 0
+            return np.ones((last - first, self.shape[1]), dtype=np.bool_)[:, columns]
+        return (self.quality(first, last, columns) & np.uint16(bad)) == 0
 
     def _in_electrons(self, rows: NDArray[np.generic]) -> NDArray[np.float32]:
         electrons = rows.astype(np.float32, copy=False)

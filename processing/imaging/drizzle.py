@@ -36,7 +36,9 @@ __all__ = [
     "predict_memory",
 ]
 
-ReadRows = Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
+ReadRows = Callable[[int, int], Pixels]
+ReadBlock = Callable[[int, int, int, int], Pixels]
 
 BAND_BYTES = 48 * 2**20
 LEAST_PIXFRAC = 0.01
@@ -60,12 +62,25 @@ class DrizzleInput:
         Seconds, for the lists of a product; weights are taken as ``read_rows`` gives them.
     context_bit : int or None
         Running number of the chip in the context image, from 0; its place in the list by default.
+    read_block : callable or None
+        ``read_block(y0, y1, x0, x1)``: the same, of columns x0 to x1 only, shape (y1 - y0, x1 - x0). A band
+        of a turned chip needs a few columns of many rows.
     """
 
     chip: ChipWcs
     read_rows: ReadRows
     exposure_time: float = 1.0
     context_bit: int | None = None
+    read_block: ReadBlock | None = None
+
+    def pixels(self, y0: int, y1: int, x0: int, x1: int) -> Pixels:
+        """Rows y0 to y1, whole, float32; outside columns x0 to x1 they may hold anything."""
+        if self.read_block is None:
+            values, weights = self.read_rows(y0, y1)
+            return np.ascontiguousarray(values, np.float32), np.ascontiguousarray(weights, np.float32)
+        rows = np.empty((2, y1 - y0, self.chip.shape[1]), dtype=np.float32)
+        rows[0, :, x0:x1], rows[1, :, x0:x1] = self.read_block(y0, y1, x0, x1)
+        return rows[0], rows[1]
 
 
 @dataclass(frozen=True)
@@ -137,9 +152,7 @@ class Drizzle:
         source = prepared.source
         plane = ctx[prepared.plane] if self.planes else None
         for first, stop, left, right in prepared.reach.blocks(y0, y0 + sums.shape[0], sums.shape[1]):
-            values, weights = source.read_rows(first, stop)
-            values = np.ascontiguousarray(values, dtype=np.float32)
-            weights = np.ascontiguousarray(weights, dtype=np.float32)
+            values, weights = source.pixels(first, stop, left, right)
             for columns in tiles(left, right):
                 add_pixels(
                     prepared.kernel,

@@ -12,7 +12,9 @@ from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask
 from numpy.typing import NDArray
 
-RowReader = Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
+RowReader = Callable[[int, int], Pixels]
+BlockReader = Callable[[int, int, int, int], Pixels]
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,26 @@ class PreparedChip:
         return grid.scale_arcsec / native_scale(self.wcs)
 
     def rows(self, bits: Bits) -> RowReader:
-        """Return a reader of row blocks: electrons per second without sky, and weight (seconds).
+        """Return a reader of whole rows, as `blocks`."""
+        read = self.blocks(bits)
+        return lambda first, last: read(first, last, 0, self.shape[1])
+
+    def blocks(self, bits: Bits) -> BlockReader:
+        """Return a reader of rows and columns: electrons per second without sky, and weight (seconds).
 
         A pixel that is not finite, flagged, or hit has value and weight 0.
         """
         time, sky = np.float32(self.exposure_time), np.float32(self.sky)
+        ignored = bad_flags(bits) == 0
 
-        def read(first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            science = self.pixels.science(first, last)
+        def read(first: int, last: int, left: int, right: int) -> Pixels:
+            columns = slice(left, right)
+            science = self.pixels.science(first, last, columns)
             good = np.isfinite(science)
-            if bad_flags(bits):
-                good &= self.pixels.good(bits, first, last)
+            if not ignored:
+                good &= self.pixels.good(bits, first, last, columns)
             if self.hits is not None:
-                good &= ~self.hits.rows(first, last)
+                good &= ~self.hits.rows(first, last)[:, columns]
             science -= sky
             science /= time
             science[~good] = 0.0
@@ -93,4 +102,5 @@ class PreparedChip:
             read_rows=self.rows(bits),
             exposure_time=self.exposure_time,
             context_bit=self.context_bit,
+            read_block=self.blocks(bits),
         )

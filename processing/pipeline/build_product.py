@@ -1,6 +1,6 @@
 """From a planned product to the product in force: drizzle, write aside, preview, publish."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -21,16 +21,18 @@ from hapctl.archive.products import (
 )
 from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
-from hapctl.processing.imaging.drizzle import drizzle_bands
+from hapctl.processing.imaging.drizzle import Band, drizzle_bands
 from hapctl.processing.imaging.mask_file import read_mask
 from hapctl.processing.imaging.outline import outline_polygons, s_region
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.preview import binned_image, write_preview
+from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
 from hapctl.processing.imaging.product_header import (
     PHOTOMETRY_KEYWORDS,
     InputChip,
     ProductDescription,
+    context_planes,
 )
 from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
 from hapctl.processing.pipeline.open_exposures import OpenExposures
@@ -64,7 +66,11 @@ class ProductResult:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy."""
+    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy.
+
+    ``made`` holds the products of this run by the address of their pixels: the total of one filter is that
+    filter's product under another header, and is copied.
+    """
 
     catalog: Catalog
     run: Run
@@ -72,6 +78,7 @@ class Workshop:
     options: MosaicOptions
     masks: Mapping[str, MaskRow]
     policy_id: int
+    made: dict[str, Path] = field(default_factory=dict)
     _binned: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
 
     def binned(self, path: Path) -> NDArray[np.float32]:
@@ -146,6 +153,7 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
     written, row = _written(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row)
+    shop.made[planned.pixels_address(masks)] = shop.options.output / planned.name
     return result_of(planned, shop.options, "made", why, product_id, written.pixels_sha256)
 
 
@@ -194,7 +202,9 @@ def _written(
     with ExitStack() as failed:  # what is half made must not fill the disk
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(picture).unlink, missing_ok=True)
-        written = _drizzled(shop, planned, chips, description, aside(final))
+        bands = _bands(shop, planned, chips, masks)
+        area_ratio = max(chip.scale_ratio(planned.grid) ** 2 for chip in chips)
+        written = _write(aside(final), description, area_ratio, bands)
         images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
         write_preview(aside(picture), images)
         files = [_file("fits", final), _file("preview", picture)]
@@ -291,21 +301,24 @@ def _description(
     )
 
 
-def _drizzled(
-    shop: Workshop,
-    planned: PlannedProduct,
-    chips: Sequence[PreparedChip],
-    description: ProductDescription,
-    path: Path,
-) -> WrittenProduct:
-    area_ratio = max(chip.scale_ratio(planned.grid) ** 2 for chip in chips)
-    bands = drizzle_bands(
+def _bands(
+    shop: Workshop, planned: PlannedProduct, chips: Sequence[PreparedChip], masks: Mapping[str, str]
+) -> Iterator[Band]:
+    same = shop.made.get(planned.pixels_address(masks))
+    if same is not None and context_planes(len(chips)) == 1:
+        return product_bands(same)
+    return drizzle_bands(
         [chip.drizzle_input(planned.bits) for chip in chips],
         planned.grid,
         pixfrac=shop.options.pixfrac,
         threads=shop.options.threads,
         origin=shop.options.origin,
     )
+
+
+def _write(
+    path: Path, description: ProductDescription, area_ratio: float, bands: Iterable[Band]
+) -> WrittenProduct:
     with ProductWriter(path, description, area_ratio) as writer:
         for band in bands:
             writer.write(band.sci, band.wht, band.ctx)

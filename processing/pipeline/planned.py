@@ -140,6 +140,12 @@ class PlannedProduct:
             }
         )
 
+    def pixels_address(self, masks: Mapping[str, str]) -> str:
+        """Return the address of all that bears on the pixels: equal addresses, equal bits."""
+        used = {name: value for name, value in self.parameters.items() if name != "cosmic_ray_masks"}
+        inputs = [[*_address(one), masks.get(one.rootname)] for one in self.exposures]
+        return parameters_sha256({"grid": self.grid_row(), "inputs": inputs, "parameters": used})
+
     def grid_row(self) -> dict[str, Any]:
         """Return the output WCS as plain data."""
         return asdict(self.grid)

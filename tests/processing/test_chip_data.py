@@ -67,6 +67,9 @@ def test_rows_are_those_of_astropy(tmp_path: Path) -> None:
             for chip, truth in zip(exposure.chips, chips, strict=True):
                 assert np.array_equal(chip.science(), truth["sci"].astype(np.float32))
                 assert np.array_equal(chip.science(3, 11), truth["sci"][3:11].astype(np.float32))
+                columns = slice(5, 9)
+                assert np.array_equal(chip.science(3, 11, columns), chip.science(3, 11)[:, columns])
+                assert np.array_equal(chip.good(0, 3, 11, columns), chip.good(0, 3, 11)[:, columns])
                 error = chip.error(3, 4)
                 assert error is not None
                 assert np.array_equal(error, truth["err"][3:4].astype(np.float32))

@@ -245,6 +245,21 @@ def test_only_the_rows_of_a_band_are_read() -> None:
     assert max(stop for _, stop in read) <= 360
 
 
+def test_blocks_of_columns_give_the_same_bits() -> None:
+    chip = distorted_chip((300, 500), angle_deg=40.0)
+    whole, (values, weights) = made_input(chip)
+    asked: list[int] = []
+
+    def block(y0: int, y1: int, x0: int, x1: int) -> Pixels:
+        asked.append((y1 - y0) * (x1 - x0))
+        return values[y0:y1, x0:x1], weights[y0:y1, x0:x1]
+
+    grid = north_up_grid([chip])
+    by_blocks = drizzle_square([replace(whole, read_block=block)], grid, band_rows=32)
+    assert_same_bits(by_blocks, drizzle_square([whole], grid, band_rows=32))
+    assert sum(asked) < 5 * values.size  # whole rows would be many times that
+
+
 def test_context_planes_and_the_sign_bit() -> None:
     chip = plain_chip((6, 6))
     inputs = [made_input(chip, 0, number)[0] for number in (0, 31, 32, 70)]

@@ -3,12 +3,15 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.archive.database import Catalog
+from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.product_bands import product_bands
 from support.commands import Runner
 from support.mosaics import realign, rows, small_visit, stale_names
 
@@ -408,3 +411,25 @@ def test_a_filter_uses_the_cte_corrected_alone(
     }
     assert again[FILTER]["exposures"] == ["jhap01a0q", "jhap01a1q"]
     assert stale_names(catalog) == set()
+
+
+def test_a_total_of_one_filter_is_copied_to_the_bit(
+    ingested: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = "hst_90001_01_acs_wfc_total_jhap01_drc.fits"
+    copied: list[Path] = []
+
+    def counted(path: Path) -> Iterator[Band]:
+        copied.append(path)
+        return product_bands(path)
+
+    monkeypatch.setattr("hapctl.processing.pipeline.build_product.product_bands", counted)
+    made = mosaic(ingested, "--visit", "jhap01")
+    assert copied == [Path(made[FILTER]["path"])]
+    Path(made[total]["path"]).unlink()
+    again = mosaic(ingested, "--visit", "jhap01")  # drizzled: the filter's product was not made in this run
+    assert len(copied) == 1
+    assert again[FILTER]["status"] == "unchanged"
+    assert again[total]["pixels_sha256"] == made[total]["pixels_sha256"] == made[FILTER]["pixels_sha256"]
+    mosaic(ingested, "--visit", "jhap02")  # two filters of one exposure each: the total is of both
+    assert not any("total" in path.name for path in copied)
