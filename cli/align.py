@@ -129,6 +129,8 @@ def _print(results: "list[VisitResult | _Failure]") -> None:
 def _words(exposure: "ExposureResult") -> str:
     if exposure.wcsname is None:
         return f"{exposure.outcome}: {exposure.reason}"
+    if exposure.nmatches is None:
+        return f"{exposure.outcome}: {exposure.wcsname} ({exposure.reason})"
     rms = ""
     if exposure.rms_ra_mas is not None and exposure.rms_dec_mas is not None:
         rms = f", rms {exposure.rms_ra_mas:.2f} / {exposure.rms_dec_mas:.2f} mas"

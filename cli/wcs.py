@@ -258,15 +258,24 @@ def _others_words(solutions: "list[SolutionLine]") -> str:
     others = [solution for solution in solutions if not solution.in_force]
     if not others:
         return "It has no other solution."
-    words = [
-        f"{solution.full_name}" + (f" (never in force: {solution.problem})" if solution.problem else "")
-        for solution in others
-    ]
-    return f"{len(others)} other solution{'s are' if len(others) > 1 else ' is'} known: {', '.join(words)}."
+    words = ", ".join(_other_words(solution) for solution in others)
+    return f"{len(others)} other solution{'s are' if len(others) > 1 else ' is'} known: {words}."
+
+
+def _other_words(solution: "SolutionLine") -> str:
+    notes = []
+    if solution.nmatches is not None:
+        rms = _rms_words(solution.rms_ra_mas, solution.rms_dec_mas)
+        notes.append(f"{solution.nmatches} stars{rms}, frame {solution.frame}")
+    if solution.problem:
+        notes.append(f"never in force: {solution.problem}")
+    return solution.full_name + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _refused_words(attempts: "list[AttemptLine]") -> list[str]:
     """The last refusal of each method and catalog."""
+    if not attempts:
+        return ["No alignment was tried."]
     sentences, seen = [], set()
     for attempt in attempts:
         key = (attempt.method, attempt.catalog)

@@ -90,15 +90,20 @@ def _group_results(
         member, refusals = own[exposure.exposure_id], _refusals(attempts, exposure.exposure_id)
         if kept:
             reason = "; ".join([*refusals, kept_words(kept)])
-            results[exposure.exposure_id] = ExposureResult(exposure.rootname, "refused", reason, "absolute")
+            results[exposure.exposure_id] = ExposureResult(
+                exposure.rootname, "refused", reason, "absolute", "relative-kept-out"
+            )
             continue
-        reason = SAME
         if exposure.exposure_id in by_hand:
-            reason += f"; {member.active_wcsname} was put in force by hand and stays"
+            reason = f"{SAME}; {member.active_wcsname} was put in force by hand and stays"
+            results[exposure.exposure_id] = ExposureResult(
+                exposure.rootname, "unchanged", reason, group.kind, "by-hand", member.active_wcsname
+            )
+            continue
         results[exposure.exposure_id] = ExposureResult(
             exposure.rootname,
             "unchanged",
-            "; ".join([reason, *refusals]),
+            "; ".join([SAME, *refusals]),
             group.kind,
             "unchanged",
             member.wcsname,

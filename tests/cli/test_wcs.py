@@ -81,12 +81,19 @@ def test_why_tells_what_was_refused(run_hapctl: Runner, visit: SkyVisit) -> None
     rootname = f"{visit.visit}a0q"
     before = run_hapctl("wcs", "why", rootname).stdout
     assert "as the file had it" in before
-    assert "No fit was refused" in before
+    assert "No alignment was tried" in before
     assert run_hapctl("align", "--visit", visit.visit, "--offline").exit_code == 1
     after = run_hapctl("wcs", "why", rootname).stdout
     assert "IDC_0461802ej, put there as the file had it" in after
     assert "refused the absolute fit to GAIADR3 (too-little-coverage)" in after
     assert "0.0 % of the field" in after
+
+
+def test_why_tells_of_a_withdrawn_exposure(aligned: Runner, visit: SkyVisit) -> None:
+    rootname = f"{visit.visit}a1q"
+    assert "not mosaicked" not in aligned("wcs", "why", rootname).stdout
+    assert aligned("exposure", "withdraw", rootname, "lost guide star").exit_code == 0
+    assert "not mosaicked: withdrawn: lost guide star." in aligned("wcs", "why", rootname).stdout
 
 
 def test_activate_by_hand_and_back(aligned: Runner, catalog: Catalog, visit: SkyVisit) -> None:
@@ -104,6 +111,11 @@ def test_activate_by_hand_and_back(aligned: Runner, catalog: Catalog, visit: Sky
     assert again.json()["status"] == "unchanged"
     stays = aligned("align", "--visit", visit.visit, "--offline", "--json").json()["visits"][0]
     assert "put in force by hand and stays" in stays["exposures"][0]["reason"]
+    assert stays["exposures"][0]["wcsname"] == "IDC_0461802ej"
+    assert stays["exposures"][1]["wcsname"] == FITTED
+    assert f"unchanged: {FITTED}" in aligned("align", "--visit", visit.visit, "--offline").stdout
+    told = aligned("wcs", "why", rootname).stdout
+    assert "stars, rms" in told[told.index(f"{FITTED}@") :]
     assert in_force(catalog, rootname).wcsname == "IDC_0461802ej"
     name = done.json()["previous"]
     assert aligned("wcs", "activate", rootname, name, "--reason", "better").exit_code == 0
