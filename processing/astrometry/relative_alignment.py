@@ -78,7 +78,9 @@ class Group:
     verdicts: Mapping[int, Verdict]
 
 
-def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Group:
+def align_exposures(
+    exposures: Sequence[StarList], rule: AcceptanceRule, among: Sequence[int] | None = None
+) -> Group:
     """Bring exposures onto each other.
 
     Parameters
@@ -86,6 +88,8 @@ def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Grou
     exposures : sequence of StarList
         Sources of each exposure by its starting WCS, in one plane.
     rule : AcceptanceRule
+    among : sequence of int, optional
+        Numbers of the exposures that take part; all by default.
 
     Returns
     -------
@@ -93,12 +97,13 @@ def align_exposures(exposures: Sequence[StarList], rule: AcceptanceRule) -> Grou
         With the reference exposure alone where no other was accepted.
     """
     settings = rule.relative_settings()
-    reference = max(range(len(exposures)), key=lambda number: (len(exposures[number]), -number))
+    numbers = range(len(exposures)) if among is None else among
+    reference = max(numbers, key=lambda number: (len(exposures[number]), -number))
     verdicts: dict[int, Verdict] = {}
     evidence: dict[int, Evidence] = {}
     fits = {reference: PlaneFit.identity()}
     tolerance = settings.least_tolerance
-    for number in sorted(set(range(len(exposures))) - {reference}, key=lambda n: -len(exposures[n])):
+    for number in sorted(set(numbers) - {reference}, key=lambda n: -len(exposures[n])):
         master = _gathered(exposures, fits, tolerance, settings)[0]
         result = align_lists(exposures[number], master, settings)
         if result is None:
@@ -137,6 +142,38 @@ def _settled(
             text = f"{stars} stars are left in the fit of all exposures together"
             verdicts[number] = refused("too-few-stars", text)
         fits = {number: fit for number, fit in fits.items() if number not in lost}
+
+
+def align_in_groups(
+    exposures: Sequence[StarList], rule: AcceptanceRule
+) -> tuple[list[Group], dict[int, Verdict]]:
+    """Bring exposures onto each other; those that do not join, as of another pointing, among themselves.
+
+    Parameters
+    ----------
+    exposures : sequence of StarList
+    rule : AcceptanceRule
+
+    Returns
+    -------
+    groups : list of Group
+        Each exposure is in one of them, the first has that with most sources; some may be of one exposure.
+    verdicts : dict
+        For every exposure but the references of groups of several: why it is a member, or in none.
+    """
+    groups: list[Group] = []
+    verdicts: dict[int, Verdict] = {}
+    rest = list(range(len(exposures)))
+    while rest:
+        group = align_exposures(exposures, rule, rest)
+        groups.append(group)
+        for number, verdict in group.verdicts.items():
+            if verdict.accepted or number not in verdicts:
+                verdicts[number] = verdict
+        if len(group.members) > 1:
+            verdicts.pop(group.reference, None)
+        rest = [number for number in rest if number not in group.members]
+    return groups, verdicts
 
 
 def lone_group(exposures: Sequence[StarList], number: int, rule: AcceptanceRule) -> Group:

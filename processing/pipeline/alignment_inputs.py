@@ -34,7 +34,7 @@ from hapctl.processing.pipeline.solution_store import solution_from_catalog
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Counts changes of finder, matching and fit that change results; part of the inputs' hash."""
 
 

@@ -14,7 +14,7 @@ from hapctl.processing.astrometry.plane import (
     moved_solution,
     sky_matrix,
 )
-from hapctl.processing.astrometry.relative_alignment import Group, align_exposures, lone_group, member_rms
+from hapctl.processing.astrometry.relative_alignment import Group, align_in_groups, member_rms
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.astrometry.source_list import SourceList
 from hapctl.processing.astrometry.wcsname import parse_wcsname, wcstype_text
@@ -74,9 +74,9 @@ class SetAlignment:
         Of each exposure.
     known : CatalogStars or None
     groups : tuple of AlignedGroup
-        The first holds the reference exposure; others are exposures that did not join it.
+        The first holds the exposure with most sources; others are of exposures that did not join it.
     relative : dict
-        Exposure number to the verdict on its relative fit; not of the reference exposure.
+        Exposure number to the verdict on its relative fit; not of the reference exposures.
     """
 
     part: AlignmentSet
@@ -111,16 +111,14 @@ def align_set(
     """
     plane = part.plane(origin)
     lists = [found.in_plane(plane) for found in sources]
-    first = align_exposures(lists, rule)
-    alone = [n for n in range(len(lists)) if n not in first.members]
-    groups = [first, *(lone_group(lists, number, rule) for number in alone)]
+    groups, verdicts = align_in_groups(lists, rule)
     aligned = []
     for group in groups:
         fitted = None
         if known is not None:
             fitted = align_group(group, lists, part.rootnames, known.places, rule)
         aligned.append(_with_solutions(part, plane, AlignedGroup(group, fitted, {}), catalog))
-    return SetAlignment(part, plane, tuple(sources), known, tuple(aligned), first.verdicts)
+    return SetAlignment(part, plane, tuple(sources), known, tuple(aligned), verdicts)
 
 
 def _with_solutions(

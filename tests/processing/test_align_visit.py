@@ -228,6 +228,29 @@ def in_visit(file: Path, rootname: str) -> Path:
     return file.rename(file.with_name(f"{rootname}_flc.fits"))
 
 
+def test_exposures_of_another_pointing_are_aligned_among_themselves(
+    hapctl: Runner, catalog: Catalog, visit: SkyVisit, tmp_path: Path
+) -> None:
+    elsewhere = sky_visit(tmp_path / "far", exposures=2, seed=5, centre=(151.0, 2.2))
+    second = {f"{visit.visit}b{number}q" for number in range(2)}
+    for file, rootname in zip(elsewhere.files, sorted(second), strict=True):
+        assert hapctl("ingest", in_visit(file, rootname)).exit_code == 0
+    for _ in range(2):  # worked out, then repeated from the catalog
+        result = hapctl("align", "--visit", visit.visit, "--offline", "--catalog", "none", "--json")
+        assert result.exit_code == 0
+        exposures = result.json()["visits"][0]["exposures"]
+        assert len(exposures) == 4
+        assert {e["outcome"] for e in exposures} <= {"accepted", "unchanged"}
+        frames = ask(catalog, "SELECT string_agg(rootname, ' ' ORDER BY rootname) FROM active_solution "
+                     "GROUP BY frame ORDER BY 1")  # fmt: skip
+        assert [row[0] for row in frames] == [
+            f"{visit.visit}a0q {visit.visit}a1q",
+            " ".join(sorted(second)),
+        ]
+    codes = ask(catalog, "SELECT code, count(*) FROM alignment_attempt GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in codes] == [("accepted", 2), ("reference", 2), ("unchanged", 4)]
+
+
 def test_an_exposure_of_another_field_is_aligned_by_itself_and_repeated(
     hapctl: Runner, catalog: Catalog, visit: SkyVisit, tmp_path: Path, hapctl_home: Path
 ) -> None:
