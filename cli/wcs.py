@@ -169,7 +169,7 @@ def _solution_row(solution: "SolutionLine") -> dict[str, Any]:
 
 def _solution_words(solution: "SolutionLine") -> str:
     parts = [solution.full_name, solution.frame]
-    if solution.nmatches is not None:
+    if solution.nmatches:
         parts.append(f"{solution.nmatches} stars{_rms_words(solution.rms_ra_mas, solution.rms_dec_mas)}")
     parts.append(", ".join(solution.places) or "in the catalog only")
     if solution.problem:
@@ -217,7 +217,7 @@ def _made_words(solutions: "list[SolutionLine]", attempts: "list[AttemptLine]") 
     if active is None:
         return []
     made = [a for a in attempts if a.solution_id == active.solution_id and a.outcome == "accepted"]
-    if not made and active.nmatches is not None:
+    if not made and active.nmatches:
         rms = _rms_words(active.rms_ra_mas, active.rms_dec_mas)
         return [f"Its header says that it was fitted with {active.nmatches} stars{rms}."]
     return [_attempt_words(attempt) for attempt in sorted(made, key=lambda a: a.method)]
@@ -264,7 +264,7 @@ def _others_words(solutions: "list[SolutionLine]") -> str:
 
 def _other_words(solution: "SolutionLine") -> str:
     notes = []
-    if solution.nmatches is not None:
+    if solution.nmatches:
         rms = _rms_words(solution.rms_ra_mas, solution.rms_dec_mas)
         notes.append(f"{solution.nmatches} stars{rms}, frame {solution.frame}")
     if solution.problem:

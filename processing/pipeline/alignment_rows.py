@@ -33,6 +33,8 @@ from hapctl.processing.pipeline.solution_store import (
 from sqlalchemy import Connection
 
 REFERENCE = Verdict(True, "reference", "the others were brought to this exposure")
+ALONE = Verdict(False, "alone", "a relative alignment needs two exposures")
+NO_COMPANION = Verdict(False, "no-companion", "no other exposure was accepted as a companion")
 
 
 @dataclass(frozen=True)
@@ -236,9 +238,8 @@ def _result(
     refusals = [f"{a.method} fit refused: {a.reason}" for a in attempts if a.outcome == "refused"]
     if registered is None:
         first = next((a for a in attempts if a.outcome == "refused"), None)
-        reason = "; ".join(refusals) or "a relative alignment needs two exposures"
-        code = first.code if first is not None else "alone"
-        return ExposureResult(rootname, "refused", reason, first.method if first else None, code)
+        code = first.code if first is not None else ""
+        return ExposureResult(rootname, "refused", "; ".join(refusals), first.method if first else None, code)
     best = next(attempt for attempt in attempts if attempt.outcome != "refused")
     solution = aligned.solutions[number]
     return ExposureResult(
@@ -270,13 +271,13 @@ def _relative_attempt(
     group_id: int | None,
     registered: Registered | None,
 ) -> tuple[NewAttempt, StarMatches | None] | None:
-    """The attempt to bring an exposure onto the others; None where it was the only one."""
-    if len(done.part.exposures) < 2:
+    """The attempt to bring an exposure onto the others; None of the only one, where a catalog is tried."""
+    if len(done.part.exposures) < 2 and aligned.absolute is not None:
         return None
     group, member = aligned.group, aligned.group.members[number]
     verdict = done.relative.get(number, REFERENCE)
     if verdict is REFERENCE and len(group.members) < 2:
-        verdict = Verdict(False, "no-companion", "no other exposure was accepted as a companion")
+        verdict = ALONE if len(done.part.exposures) < 2 else NO_COMPANION
     evidence = member.evidence
     rms = 1e3 * member_rms(group, number) if len(group.members) > 1 else np.full(2, np.nan)
     attempt = NewAttempt(

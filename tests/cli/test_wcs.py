@@ -89,6 +89,17 @@ def test_why_tells_what_was_refused(run_hapctl: Runner, visit: SkyVisit) -> None
     assert "0.0 % of the field" in after
 
 
+def test_a_single_exposure_without_a_catalog_is_an_attempt(run_hapctl: Runner, visit: SkyVisit) -> None:
+    run_hapctl("ingest", visit.files[0])
+    result = run_hapctl("align", "--visit", visit.visit, "--catalog", "none", "--json")
+    assert result.exit_code == 1
+    [exposure] = result.json()["visits"][0]["exposures"]
+    assert (exposure["outcome"], exposure["code"]) == ("refused", "alone")
+    words = run_hapctl("wcs", "why", f"{visit.visit}a0q").stdout
+    assert "refused the relative fit (alone): a relative alignment needs two exposures." in words
+    assert "0 stars" not in words
+
+
 def test_why_tells_of_a_withdrawn_exposure(aligned: Runner, visit: SkyVisit) -> None:
     rootname = f"{visit.visit}a1q"
     assert "not mosaicked" not in aligned("wcs", "why", rootname).stdout
