@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 from hapctl.archive.alignments import acceptance_policy, starting_solutions
 from hapctl.archive.database import Catalog
 from hapctl.archive.policies import ensure_policy
@@ -57,6 +58,27 @@ def test_own_fits_are_not_the_start(run_hapctl: Runner, catalog: Catalog, visit:
     assert begins_with(catalog, rootname) == ("OPUS", "OPUS")
     run_hapctl("wcs", "activate", rootname, fitted, "--reason", "back")
     assert begins_with(catalog, rootname) == (fitted, name)
+
+
+def test_a_newer_delivery_is_where_the_next_alignment_begins(
+    run_hapctl: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    visit = sky_visit(tmp_path, exposures=1, seed=4)
+    rootname, align = f"{visit.visit}a0q", ("align", "--visit", visit.visit, "--offline")
+    run_hapctl("ingest", *visit.files)
+    run_hapctl("gaia", "load", visit.extract, "--release", "DR3", "--covers", visit.covers)
+    assert run_hapctl(*align).exit_code == 0
+    with fits.open(visit.files[0], mode="update") as hdus:
+        hdus[0].header["DATE"] = "2031-05-01"
+        for chip in (1, 2):
+            hdus["SCI", chip].header["WCSNAME"] = "IDC_newer0001"
+            hdus["SCI", chip].header["CRVAL1"] += 1e-5
+    assert run_hapctl("ingest", *visit.files).exit_code == 0
+    assert begins_with(catalog, rootname) == ("IDC_0461802ej-FIT_SVM_GAIADR3", "IDC_newer0001")
+    assert run_hapctl(*align).exit_code == 0
+    assert begins_with(catalog, rootname) == ("IDC_newer0001-FIT_SVM_GAIADR3", "IDC_newer0001")
+    again = run_hapctl(*align, "--json").json()["visits"][0]
+    assert again["outcome"] == "unchanged"
 
 
 def test_an_own_rule_of_another_name_is_used(run_hapctl: Runner, catalog: Catalog, visit: SkyVisit) -> None:
