@@ -20,7 +20,7 @@ OLDEST_POSTGRESQL = 15
 _CONNECT_SECONDS = 10
 _NOT_ALLOWED = "42501"
 # A connection that fails carries no SQLSTATE in some versions of psycopg; a role may be missing as well.
-_NO_DATABASE = re.compile(r'database "[^"]*" does not exist')
+_NO_DATABASE = re.compile(r'database ".*" does not exist')
 # Classes of SQLSTATE that speak of the server rather than of the statement: connection, authorization,
 # missing database, resources, shutdown, input/output.
 _SERVER_TROUBLE = ("08", "28", "3D", "53", "58", "57P", "F0", "XX")
