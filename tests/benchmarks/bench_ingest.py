@@ -81,12 +81,12 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exposures", type=int, default=200)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments or [])
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         run = [sys.executable, "-c", "from hapctl.cli.main import main; main()", "--home", str(home)]
@@ -104,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

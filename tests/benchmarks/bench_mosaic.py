@@ -69,13 +69,13 @@ def measure(files: list[Path], home: Path, threads: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exposures", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path)
-    options, _ = parser.parse_known_args()
+    options = parser.parse_args(arguments or [])
     with tempfile.TemporaryDirectory(prefix="hapctl-bench-") as name:
         folder, home = Path(name), Path(name) / "home"
         if options.folder is None:
@@ -88,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
