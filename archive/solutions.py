@@ -129,19 +129,6 @@ class SolutionPlace:
 
 
 @dataclass(frozen=True)
-class ActiveSolution:
-    """The solution in force of an exposure."""
-
-    exposure_id: int
-    solution_id: int
-    wcsname: str
-    frame: str
-    origin: str
-    reason: str
-    run_id: int
-
-
-@dataclass(frozen=True)
 class StoredChip:
     """A chip of a stored solution with its distortion."""
 
@@ -338,12 +325,6 @@ def _check_eligible(row: Any) -> None:
             f"{row.wcsname} of {row.rootname} must not be put in force: {row.problem}",
             "choose another solution",
         )
-
-
-def active_solution(connection: Connection, exposure_id: int) -> ActiveSolution | None:
-    """Return the solution in force of an exposure, or None."""
-    row = execute(connection, "active_solution_of", {"exposure_id": exposure_id}).one_or_none()
-    return ActiveSolution(**row._mapping) if row else None
 
 
 def load_solution(connection: Connection, solution_id: int) -> StoredSolution:

@@ -39,6 +39,11 @@ def ingest(
     PATH is a file (FITS, plain or gzipped), a folder, a pattern in quotes, or @LIST with one name a line.
     Files are not changed. What is no exposure, or damaged, is reported with its reason, and the others go
     in. Run it again at any time: files known already are left as they are.
+
+    \b
+    hapctl ingest flc/*_flc.fits
+    hapctl ingest archive --recursive --workers 2
+    hapctl ingest @files.txt --verify
     """
     from hapctl.archive.errors import NotInCatalogError
     from hapctl.cli.settings import open_from
@@ -121,7 +126,11 @@ def exposure() -> None:
 @json_option
 @click.pass_context
 def show_exposure(ctx: click.Context, rootname: str, as_json: bool) -> None:
-    """Show what the catalog knows of an exposure: keywords, files, WCS solutions, tiles."""
+    """Show what the catalog knows of an exposure: keywords, files, WCS solutions, tiles.
+
+    \b
+    hapctl exposure show j8bt09jcq
+    """
     from hapctl.archive.exposures import exposure_report
     from hapctl.cli.settings import open_from
 
@@ -158,7 +167,11 @@ def _exposure_lines(document: dict[str, Any]) -> list[str]:
 @json_option
 @click.pass_context
 def withdraw(ctx: click.Context, rootname: str, reason: str, as_json: bool) -> None:
-    """Take an exposure out of use; products made from it become stale."""
+    """Take an exposure out of use; products made from it become stale.
+
+    \b
+    hapctl exposure withdraw j8bt09jcq "trailed"
+    """
     from hapctl.archive.exposures import withdraw_exposure
     from hapctl.archive.runs import recorded_run
     from hapctl.cli.settings import open_from
@@ -187,7 +200,11 @@ def root() -> None:
 @json_option
 @click.pass_context
 def list_archive_roots(ctx: click.Context, as_json: bool) -> None:
-    """List the folders under which files lie, with the number of files."""
+    """List the folders under which files lie, with the number of files.
+
+    \b
+    hapctl root list
+    """
     from hapctl.archive.roots import list_roots
     from hapctl.cli.settings import open_from
 
@@ -207,7 +224,11 @@ def list_archive_roots(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def move(ctx: click.Context, old: str, new: str, as_json: bool) -> None:
-    """Say that the files under OLD lie under NEW now; nothing else changes."""
+    """Say that the files under OLD lie under NEW now; nothing else changes.
+
+    \b
+    hapctl root move /data/old .
+    """
     from hapctl.archive.roots import find_root, move_root
     from hapctl.archive.runs import recorded_run
     from hapctl.cli.settings import open_from

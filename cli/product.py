@@ -19,7 +19,12 @@ def product() -> None:
 @json_option
 @click.pass_context
 def list_command(ctx: click.Context, visit: str | None, tile: str | None, stale: bool, as_json: bool) -> None:
-    """List the products in force."""
+    """List the products in force.
+
+    \b
+    hapctl product list --visit j8bt09
+    hapctl product list --stale
+    """
     from hapctl.archive.product_reports import list_products
     from hapctl.archive.sky_cells import sky_cell
     from hapctl.cli.settings import open_from
@@ -43,7 +48,11 @@ def list_command(ctx: click.Context, visit: str | None, tile: str | None, stale:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show a product: files, grid, inputs, what was left out, parameters. NAME is a file name or path."""
+    """Show a product: files, grid, inputs, what was left out, parameters. NAME is a file name or path.
+
+    \b
+    hapctl product show hst_9019_09_acs_hrc_total_j8bt09_drz.fits
+    """
     from hapctl.archive.product_reports import show_product
     from hapctl.cli.settings import open_from
 
@@ -71,7 +80,11 @@ def _echo(key: str, value: Any) -> None:
 @json_option
 @click.pass_context
 def lineage(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show what a product was made from, down to file checksums, fits and Gaia queries."""
+    """Show what a product was made from, down to file checksums, fits and Gaia queries.
+
+    \b
+    hapctl product lineage hst_9019_09_acs_hrc_total_j8bt09_drz.fits
+    """
     from hapctl.archive.product_reports import product_lineage
     from hapctl.cli.settings import open_from
 

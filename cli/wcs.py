@@ -20,7 +20,11 @@ def wcs() -> None:
 @json_option
 @click.pass_context
 def list_solutions(ctx: click.Context, rootname: str, as_json: bool) -> None:
-    """List the solutions of an exposure; * marks the one in force."""
+    """List the solutions of an exposure; * marks the one in force.
+
+    \b
+    hapctl wcs list j8bt09jcq
+    """
     from hapctl.archive.wcs_reports import exposure_line, solutions_of
 
     _, catalog = open_from(ctx)
@@ -41,7 +45,12 @@ def list_solutions(ctx: click.Context, rootname: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, rootname: str, name: str | None, as_json: bool) -> None:
-    """Show a solution with its chips: NAME, NAME@run, or the one in force."""
+    """Show a solution with its chips: NAME, NAME@run, or the one in force.
+
+    \b
+    hapctl wcs show j8bt09jcq
+    hapctl wcs show j8bt09jcq OPUS
+    """
     from hapctl.archive.errors import NotInCatalogError
     from hapctl.archive.wcs_reports import chips_of, exposure_line, find_solution, solutions_of
 
@@ -75,7 +84,11 @@ def show(ctx: click.Context, rootname: str, name: str | None, as_json: bool) -> 
 @json_option
 @click.pass_context
 def why(ctx: click.Context, rootname: str, as_json: bool) -> None:
-    """Say in words which solution is in force and why, what else there is, and what was refused."""
+    """Say in words which solution is in force and why, what else there is, and what was refused.
+
+    \b
+    hapctl wcs why j8bt09jcq
+    """
     from hapctl.archive.wcs_reports import attempts_on, companions_of, exposure_line, solutions_of
 
     _, catalog = open_from(ctx)

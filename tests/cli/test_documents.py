@@ -81,7 +81,13 @@ def test_every_command_and_option_has_a_help_text() -> None:
                     assert parameter.help, f"{name} {command.name} {parameter.name}"
 
 
-@pytest.mark.parametrize("name", ["init", "status", "doctor", "config", "tile", "gaia", "db", "query", "sql"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("init", "status", "doctor", "config", "tile", "gaia", "db", "query", "sql"),
+        *("ingest", "exposure", "root", "wcs", "product"),
+    ],
+)
 def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: str) -> None:
     group = command_for(name)
     for sub, command in getattr(group, "commands", {"": group}).items():
