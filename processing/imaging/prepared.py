@@ -1,4 +1,8 @@
-"""A chip made ready for drizzling: its pixels, its WCS, its sky and its cosmic-ray mask."""
+"""A chip made ready for drizzling: its pixels, its WCS, its sky, its masks and its weights.
+
+Electrons everywhere: of the chip, times ``flux_factor``, so that chips of one detector agree. What is said of
+sky and signal is said of these equalised electrons; only the noise knows the real ones (`variance`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from hapctl.processing.astrometry.solution import ChipWcs
 from hapctl.processing.errors import UnusableFileError
-from hapctl.processing.imaging.chip_data import Bits, ChipPixels, bad_flags
+from hapctl.processing.imaging.chip_data import Bits, ChipPixels
 from hapctl.processing.imaging.drizzle import DrizzleInput
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask
@@ -15,6 +19,9 @@ from numpy.typing import NDArray
 Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
 RowReader = Callable[[int, int], Pixels]
 BlockReader = Callable[[int, int, int, int], Pixels]
+WeightMaker = Callable[["PreparedChip", int, int, int, int], NDArray[np.float32]]
+"""``maker(chip, y0, y1, x0, x1)``: weights of a block, float32; NaN, infinite, 0 and below are no weight."""
+_ALL_COLUMNS = slice(None)
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,21 @@ class PreparedChip:
     wcs : ChipWcs
         Of the solution in use.
     sky : float
-        Electrons per pixel to subtract.
+        Electrons per pixel to subtract (after ``flux_factor``).
     context_bit : int
         Running number of the chip in the product, from 0.
     hits : PackedMask, shape of the chip, or None
         Pixels to leave out: the cosmic-ray mask.
+    static : PackedMask, shape of the chip, or None
+        Pixels to leave out in every exposure: the static mask.
+    flux_factor : float
+        What electrons are multiplied by, so that the chips of a detector agree (WFC3/UVIS); 1 where the file
+        says that it was done.
+    sky_total : float
+        Electrons per pixel (after ``flux_factor``): the whole sky, for the noise; not less than ``sky``,
+        which may be a difference between exposures only.
+    weights : WeightMaker or None
+        Weights of the pixels (`hapctl.processing.imaging.weights`); None: the exposure time.
     """
 
     pixels: ChipPixels
@@ -39,6 +56,10 @@ class PreparedChip:
     sky: float = 0.0
     context_bit: int = 0
     hits: PackedMask | None = field(default=None, repr=False)
+    static: PackedMask | None = field(default=None, repr=False)
+    flux_factor: float = 1.0
+    sky_total: float = 0.0
+    weights: WeightMaker | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if tuple(self.pixels.shape) != tuple(self.wcs.shape):
@@ -67,33 +88,63 @@ class PreparedChip:
         """Return s: output scale over the plate scale of the chip (IDCSCALE)."""
         return grid.scale_arcsec / native_scale(self.wcs)
 
+    def electrons(
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.float32]:
+        """Return rows ``first:last`` of the science image, equalised electrons with sky, float32."""
+        science = self.pixels.science(first, last, columns)
+        if self.flux_factor != 1.0:
+            science *= np.float32(self.flux_factor)
+        return science
+
+    def good(
+        self, bits: Bits, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.bool_]:
+        """Return where no flag but ``bits`` is set and neither mask leaves the pixel out, boolean rows."""
+        last = self.shape[0] if last is None else last
+        good = self.pixels.good(bits, first, last, columns)
+        for mask in (self.static, self.hits):
+            if mask is not None:
+                good &= ~mask.rows(first, last)[:, columns]
+        return good
+
     def rows(self, bits: Bits) -> RowReader:
         """Return a reader of whole rows, as `blocks`."""
         read = self.blocks(bits)
         return lambda first, last: read(first, last, 0, self.shape[1])
 
     def blocks(self, bits: Bits) -> BlockReader:
-        """Return a reader of rows and columns: electrons per second without sky, and weight (seconds).
+        """Return a reader of rows and columns: electrons per second without sky, and weight.
 
-        A pixel that is not finite, flagged, or hit has value and weight 0.
+        A pixel that is not finite, flagged, masked, hit or without weight has value and weight 0; so have
+        all of a chip that was not exposed.
         """
         time, sky = np.float32(self.exposure_time), np.float32(self.sky)
-        ignored = bad_flags(bits) == 0
 
         def read(first: int, last: int, left: int, right: int) -> Pixels:
             columns = slice(left, right)
-            science = self.pixels.science(first, last, columns)
-            good = np.isfinite(science)
-            if not ignored:
-                good &= self.pixels.good(bits, first, last, columns)
-            if self.hits is not None:
-                good &= ~self.hits.rows(first, last)[:, columns]
+            if not time > 0:
+                nothing = np.zeros((last - first, right - left), dtype=np.float32)
+                return nothing, nothing.copy()
+            science = self.electrons(first, last, columns)
+            good = self.good(bits, first, last, columns)
+            good &= np.isfinite(science)
+            weights = good * time if self.weights is None else self._weights(good, first, last, left, right)
             science -= sky
             science /= time
             science[~good] = 0.0
-            return science, good * time
+            return science, weights
 
         return read
+
+    def _weights(
+        self, good: NDArray[np.bool_], first: int, last: int, left: int, right: int
+    ) -> NDArray[np.float32]:
+        """Weights by the maker; ``good`` loses the pixels that have none."""
+        assert self.weights is not None
+        weights = self.weights(self, first, last, left, right)
+        good &= np.isfinite(weights) & (weights > 0)
+        return np.where(good, weights, np.float32(0.0))
 
     def drizzle_input(self, bits: Bits) -> DrizzleInput:
         """Return the chip as the drizzle kernel takes it."""
