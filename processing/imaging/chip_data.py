@@ -219,6 +219,8 @@ class ChipPixels:
         What a SCI value is multiplied by to give electrons.
     read_noise : float
         Electrons, the mean of the amplifiers in use; 0 where the header has none.
+    primary : fits.Header
+        Of the file.
     """
 
     extver: int
@@ -231,6 +233,12 @@ class ChipPixels:
     _science: _Plane = field(repr=False)
     _error: _Plane | None = field(repr=False)
     _quality: _Plane | None = field(repr=False)
+    primary: fits.Header = field(default_factory=fits.Header, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the chip."""
+        return self._science.source.path
 
     def science(
         self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
@@ -360,6 +368,7 @@ def _chip(
         science,
         planes.get(("ERR", extver)),
         planes.get(("DQ", extver)),
+        primary,
     )
 
 
