@@ -1,0 +1,54 @@
+"""Seconds by step, over all threads: what the profile of a run is made of."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+PROFILE_STEPS = ("static_mask", "sky", "separate", "median", "blot", "cosmic_rays", "final", "write")
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """What a step took, summed over its threads.
+
+    Attributes
+    ----------
+    processor : float
+        Seconds of processor time.
+    clock : float
+        Seconds from beginning to end of its parts; with several threads more than the time that passed.
+    """
+
+    processor: float = 0.0
+    clock: float = 0.0
+
+
+class Stopwatch:
+    """Adds up the seconds of steps; may be used from several threads at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seconds: dict[str, StepSeconds] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Count the time of a block, in the thread it runs in, for a step."""
+        processor, clock = time.thread_time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(name, time.thread_time() - processor, time.perf_counter() - clock)
+
+    def _add(self, name: str, processor: float, clock: float) -> None:
+        with self._lock:
+            before = self._seconds.get(name, StepSeconds())
+            self._seconds[name] = StepSeconds(before.processor + processor, before.clock + clock)
+
+    def seconds(self) -> Mapping[str, StepSeconds]:
+        """Return what the steps took so far, in the order of the engine."""
+        with self._lock:
+            found = dict(self._seconds)
+        order = {name: place for place, name in enumerate(PROFILE_STEPS)}
+        return {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
