@@ -19,6 +19,12 @@ from typing import IO
 import numpy as np
 from astropy.io import fits
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
+from hapctl.processing.imaging.detector_units import (
+    chip_number,
+    electrons_per_unit,
+    exposure_seconds,
+    read_noise,
+)
 from numpy.typing import NDArray
 
 Bits = int | str | None
@@ -26,14 +32,6 @@ Bits = int | str | None
 
 _ALL_FLAGS = 0xFFFF
 _ALL_COLUMNS = slice(None)
-
-WFPC2_GAIN: Mapping[int, Mapping[int, float]] = {
-    1: {7: 7.12, 15: 13.99},
-    2: {7: 7.12, 15: 14.50},
-    3: {7: 6.90, 15: 13.95},
-    4: {7: 7.10, 15: 13.95},
-}
-"""Electrons per count by chip and ATODGAIN (hap_reference 1.7)."""
 
 
 def bad_flags(bits: Bits) -> int:
@@ -218,7 +216,7 @@ class ChipPixels:
     electrons_per_unit : float
         What a SCI value is multiplied by to give electrons.
     read_noise : float
-        Electrons, the mean of the amplifiers in use; 0 where the header has none.
+        Electrons, of the amplifiers that read this chip; 0 where the header has none.
     primary : fits.Header
         Of the file.
     """
@@ -351,58 +349,24 @@ def _chip(
     primary: fits.Header, header: fits.Header, planes: Mapping[tuple[str, int], _Plane], extver: int
 ) -> ChipPixels:
     science = planes["SCI", extver]
-    detector = header.get("DETECTOR")
-    chip = int(header.get("CCDCHIP") or (detector if isinstance(detector, int) else 1))
-    exposure_time = float(header.get("EXPTIME") or primary.get("EXPTIME") or 0.0)
     for name in ("ERR", "DQ"):
         if (name, extver) in planes and planes[name, extver].shape != science.shape:
             raise UnusableFileError(f"{science.source.path}[{name},{extver}]: shape differs from SCI")
+    try:
+        exposure_time = exposure_seconds(primary, header)
+        units = (electrons_per_unit(primary, header, exposure_time), read_noise(primary, header))
+    except UnusableFileError as error:
+        where = f"{science.source.path}[SCI,{extver}]"
+        raise UnusableFileError(f"{where}: {error.message}", error.remedy) from error
     return ChipPixels(
         extver,
-        chip,
+        chip_number(header),
         science.shape,
         header,
         exposure_time,
-        electrons_per_unit(primary, header, exposure_time),
-        _read_noise(primary),
+        *units,
         science,
         planes.get(("ERR", extver)),
         planes.get(("DQ", extver)),
         primary,
     )
-
-
-def electrons_per_unit(primary: fits.Header, header: fits.Header, exposure_time: float) -> float:
-    """Return what a SCI value is multiplied by to give electrons, from BUNIT, EXPTIME and the gain.
-
-    Raises
-    ------
-    UnusableFileError
-        BUNIT is none of electrons and counts, with or without ``/S``.
-    """
-    unit = str(header.get("BUNIT", "ELECTRONS")).upper().replace(" ", "")
-    per_second = unit.endswith("/S") or unit.endswith("/SEC")
-    kind = unit.split("/")[0].rstrip("S")
-    factor = exposure_time if per_second else 1.0
-    if kind == "ELECTRON":
-        return factor
-    if kind == "COUNT":
-        return factor * _gain(primary, header)
-    raise UnusableFileError(f"BUNIT {header.get('BUNIT')!r} is neither electrons nor counts")
-
-
-def _gain(primary: fits.Header, header: fits.Header) -> float:
-    if primary.get("INSTRUME") == "WFPC2":
-        nominal = round(float(primary.get("ATODGAIN", 7.0)))
-        return WFPC2_GAIN[int(header.get("DETECTOR", 1))][nominal]
-    # STIS and the MAMAs: electrons per count; photon counters have no gain keyword
-    return float(primary.get("ATODGAIN") or header.get("ATODGAIN") or 1.0)
-
-
-def _read_noise(primary: fits.Header) -> float:
-    values = [float(primary.get(f"READNSE{amp}") or 0.0) for amp in "ABCD"]
-    used = str(primary.get("CCDAMP", "ABCD"))
-    chosen = [value for amp, value in zip("ABCD", values, strict=True) if value > 0 and amp in used]
-    if chosen:
-        return sum(chosen) / len(chosen)
-    return max(float(primary.get("READNSE") or 0.0), 0.0)

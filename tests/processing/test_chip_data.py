@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
-from hapctl.processing.imaging.chip_data import ExposureImage, bad_flags, electrons_per_unit
+from hapctl.processing.imaging.chip_data import ExposureImage, bad_flags
 from support.data import data_file
 from support.image_files import write_exposure
 
@@ -106,22 +106,6 @@ def test_unsigned_flags(tmp_path: Path) -> None:
         hdus.append(fits.ImageHDU(flags, name="DQ", ver=1))
     with ExposureImage(path) as exposure:
         assert np.array_equal(exposure.chips[0].quality(), flags)
-
-
-@pytest.mark.parametrize(
-    ("primary", "header", "factor"),
-    [
-        ({}, {"BUNIT": "ELECTRONS"}, 1.0),
-        ({}, {"BUNIT": "ELECTRONS/S"}, 50.0),
-        ({}, {"BUNIT": "electron / s"}, 50.0),
-        ({"ATODGAIN": 4.0}, {"BUNIT": "COUNTS"}, 4.0),
-        ({"ATODGAIN": 4.0}, {"BUNIT": "COUNTS/S"}, 200.0),
-        ({}, {"BUNIT": "COUNTS"}, 1.0),
-        ({"INSTRUME": "WFPC2", "ATODGAIN": 15.0}, {"BUNIT": "COUNTS", "DETECTOR": 2}, 14.5),
-    ],
-)
-def test_units(primary: dict[str, object], header: dict[str, object], factor: float) -> None:
-    assert electrons_per_unit(fits.Header(primary), fits.Header(header), 50.0) == pytest.approx(factor)
 
 
 def test_unknown_unit_is_refused(tmp_path: Path) -> None:
