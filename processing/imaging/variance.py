@@ -79,8 +79,8 @@ def _model(
 ) -> NDArray[np.float64]:
     """Read noise squared and the electrons of source and sky, electrons squared.
 
-    A clean plane lacks exactly the sky that was subtracted from the chips it was made of, whatever part of the
-    whole that was; the pixels of the file hold all of it.
+    A clean plane lacks exactly the sky that was subtracted from the chips it was made of, whatever part of
+    the whole that was; the pixels of the file hold all of it.
     """
     electrons = chip.pixels.science(first, last, slice(left, right)).astype(np.float64)
     if blotted is not None:

@@ -152,7 +152,7 @@ class MapWeight:
 
 
 def sky_electrons(chip: "PreparedChip") -> float:
-    """Return the sky that makes noise, detector electrons per pixel: the larger of both skies, not below 0."""
+    """Return the sky that makes noise: the larger of both, at least 0, detector electrons per pixel."""
     return max(chip.sky_total, chip.sky, 0.0) / chip.flux_factor
 
 
