@@ -6,7 +6,7 @@ HAPCTL_TEST_DATA ?= ../shared/data
 export HAPCTL_TEST_DATA
 # The build warns at length of what is meant so (an editable install, extensions named in pyproject.toml).
 INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
-SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.h)
+SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h)
 
 .PHONY: demo test lint bench types clean
 

@@ -32,13 +32,6 @@ cdef struct Distortion:
     Table npol_y
 
 
-cdef void distort_block(
-    const Distortion *chip, int n, const double *x, const double *y, double *u, double *v
-) noexcept nogil
-
-cdef void project_block(const double *homography, int n, double *u, double *v) noexcept nogil
-
-
 cdef class ChipDistortion:
     cdef Distortion data
     cdef list tables

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The square drizzle kernel: mapped pixels laid exactly over the output grid.
 
 Contract (Fruchter & Hook 2002, section 3): the four corners of an input pixel, shrunk by pixfrac about its
@@ -14,10 +13,12 @@ wider than 128 output pixels (met only at the rim of a projection).
 
 import numpy as np
 
-from libc.math cimport fabs, isfinite
+from libc.math cimport NAN, fabs, isfinite
 from libc.stdlib cimport free, malloc
 
-from hapctl.ext.mapping cimport BLOCK, ChipDistortion, Distortion, distort_block, project_block
+from hapctl.ext.mapping cimport BLOCK, ChipDistortion, Distortion, Polynomial, Table
+
+include "distortion.pxi"
 
 cdef enum:
     WIDEST = 128
