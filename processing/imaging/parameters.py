@@ -201,6 +201,12 @@ class CosmicRayParameters(Checked):
     cte_grow: int = option(
         0, "Length of the tail masked behind a hit, away from the read-out.", low=0, unit="pixels"
     )
+    reset_bits: int = option(
+        4096,
+        "DQ flags of cosmic rays found before, cleared in memory ahead of all steps; 0 keeps them.",
+        low=0,
+        high=65535,
+    )
 
 
 @dataclass(frozen=True)
