@@ -1,20 +1,13 @@
 """Pixels of an exposure file, read by blocks of rows: SCI, ERR and DQ of every chip.
 
-Nothing is held beyond the rows asked for. A plain file is opened for each read, so that hundreds of
-exposures need no file handles; a gzipped one is unpacked once into an unlinked scratch file. Reads
-may come from several threads at once.
+Nothing is held beyond the rows asked for (`image_planes`). Reads may come from several threads at once.
 """
 
-import gzip
 import os
-import shutil
-import tempfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 from astropy.io import fits
@@ -25,6 +18,7 @@ from hapctl.processing.imaging.detector_units import (
     exposure_seconds,
     read_noise,
 )
+from hapctl.processing.imaging.image_planes import FileBytes, ImagePlane, image_plane
 from numpy.typing import NDArray
 
 Bits = int | str | None
@@ -75,130 +69,6 @@ def _sum_of_flags(text: str, whole: str) -> int:
     return good
 
 
-class _Bytes:
-    """Random access to the bytes of a plain or gzipped file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._scratch: IO[bytes] | None = None
-        if path.suffix == ".gz":
-            self._scratch = tempfile.TemporaryFile(prefix="hapctl-")  # noqa: SIM115 - closed by close()
-            try:
-                with gzip.open(path) as packed:
-                    shutil.copyfileobj(packed, self._scratch, 1 << 20)
-                self._scratch.flush()
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                self._scratch.close()
-                raise UnusableFileError(f"{path}: damaged gzip file: {error}") from error
-
-    def open_fits(self) -> fits.HDUList:
-        if self._scratch is None:
-            return fits.open(self.path, memmap=False, lazy_load_hdus=True)
-        self._scratch.seek(0)
-        readable = os.fdopen(os.dup(self._scratch.fileno()), "rb")  # astropy closes what it is given
-        return fits.open(readable, memmap=False, lazy_load_hdus=True)
-
-    def read(self, offset: int, count: int) -> bytes:
-        if self._scratch is not None:
-            return os.pread(self._scratch.fileno(), count, offset)
-        with open(self.path, "rb", buffering=0) as file:
-            return os.pread(file.fileno(), count, offset)
-
-    def close(self) -> None:
-        if self._scratch is not None:
-            self._scratch.close()
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """Where the pixels of one image extension lie; ``constant`` stands for an array that is not stored."""
-
-    source: _Bytes
-    name: str
-    shape: tuple[int, int]
-    offset: int
-    dtype: np.dtype[np.generic]
-    scale: float = 1.0
-    zero: float = 0.0
-    constant: float | None = None
-
-    def read(
-        self, first: int, last: int, dtype: type[np.generic], columns: slice = _ALL_COLUMNS
-    ) -> NDArray[np.generic]:
-        width = self.shape[1]
-        if self.constant is not None:
-            return np.full((last - first, width), self.constant, dtype=dtype)[:, columns]
-        row = width * self.dtype.itemsize
-        data = self.source.read(self.offset + first * row, (last - first) * row)
-        if len(data) != (last - first) * row:
-            raise UnusableFileError(
-                f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
-            )
-        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)[:, columns]
-        if self.scale != 1.0 or self.zero != 0.0:
-            return (pixels * self.scale + self.zero).astype(dtype)
-        return pixels.astype(dtype)
-
-
-_DTYPE = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
-
-
-def _plane(source: _Bytes, hdu: fits.hdu.base._BaseHDU, name: str) -> _Plane:
-    header = hdu.header
-    if header.get("NAXIS", 0) == 0 and "PIXVALUE" in header:  # HST's way to write a constant array
-        shape = (int(header["NPIX2"]), int(header["NPIX1"]))
-        return _Plane(source, name, shape, 0, np.dtype("u1"), constant=float(header["PIXVALUE"]))
-    if header.get("NAXIS") != 2 or header.get("BITPIX") not in _DTYPE:
-        raise UnusableFileError(f"{source.path}[{name}]: no two-dimensional image")
-    # astropy hides BZERO of unsigned integers behind the dtype of the data it would return
-    return _Plane(
-        source,
-        name,
-        (int(header["NAXIS2"]), int(header["NAXIS1"])),
-        int(hdu.fileinfo()["datLoc"]),
-        np.dtype(_DTYPE[header["BITPIX"]]),
-        float(header.get("BSCALE", 1.0)),
-        float(header.get("BZERO", 0.0)),
-    )
-
-
-class ImageRows:
-    """The rows of one image extension, read as they are asked for.
-
-    Parameters
-    ----------
-    path : path
-    name : str
-        EXTNAME; the first of that name.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
-        self._bytes = _Bytes(Path(path))
-        with self._bytes.open_fits() as hdus:
-            self._plane = _plane(self._bytes, hdus[name], name)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(ny, nx)."""
-        return self._plane.shape
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        """Return rows ``first:last``, float32."""
-        return self._plane.read(first, last, np.float32).astype(np.float32, copy=False)
-
-    def read_integers(self, first: int, last: int) -> NDArray[np.int32]:
-        """Return rows ``first:last`` of an integer image, int32."""
-        return self._plane.read(first, last, np.int32).astype(np.int32, copy=False)
-
-    def __enter__(self) -> "ImageRows":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bytes.close()
-
-
 @dataclass(frozen=True)
 class ChipPixels:
     """The arrays of one chip.
@@ -228,9 +98,9 @@ class ChipPixels:
     exposure_time: float
     electrons_per_unit: float
     read_noise: float
-    _science: _Plane = field(repr=False)
-    _error: _Plane | None = field(repr=False)
-    _quality: _Plane | None = field(repr=False)
+    _science: ImagePlane = field(repr=False)
+    _error: ImagePlane | None = field(repr=False)
+    _quality: ImagePlane | None = field(repr=False)
     primary: fits.Header = field(default_factory=fits.Header, repr=False)
 
     @property
@@ -301,7 +171,7 @@ class ExposureImage:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._bytes = _Bytes(self.path)
+        self._bytes = FileBytes(self.path)
         try:
             self.header, self.chips = _read_structure(self._bytes)
         except UnusableFileError:
@@ -329,15 +199,15 @@ class ExposureImage:
         self.close()
 
 
-def _read_structure(source: _Bytes) -> tuple[fits.Header, tuple[ChipPixels, ...]]:
+def _read_structure(source: FileBytes) -> tuple[fits.Header, tuple[ChipPixels, ...]]:
     with source.open_fits() as hdus:
         primary = hdus[0].header.copy()
-        planes: dict[tuple[str, int], _Plane] = {}
+        planes: dict[tuple[str, int], ImagePlane] = {}
         headers: dict[int, fits.Header] = {}
         for hdu in hdus[1:]:
             key = (hdu.name, int(hdu.ver))
             if hdu.name in ("SCI", "ERR", "DQ") and key not in planes:
-                planes[key] = _plane(source, hdu, f"{hdu.name},{hdu.ver}")
+                planes[key] = image_plane(source, hdu, f"{hdu.name},{hdu.ver}")
                 if hdu.name == "SCI":
                     headers[key[1]] = hdu.header.copy()
         if not headers:
@@ -346,7 +216,7 @@ def _read_structure(source: _Bytes) -> tuple[fits.Header, tuple[ChipPixels, ...]
 
 
 def _chip(
-    primary: fits.Header, header: fits.Header, planes: Mapping[tuple[str, int], _Plane], extver: int
+    primary: fits.Header, header: fits.Header, planes: Mapping[tuple[str, int], ImagePlane], extver: int
 ) -> ChipPixels:
     science = planes["SCI", extver]
     for name in ("ERR", "DQ"):

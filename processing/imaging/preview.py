@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from hapctl.processing.imaging.chip_data import ImageRows
+from hapctl.processing.imaging.image_planes import ImageRows
 from numpy.typing import NDArray
 
 MOST_PIXELS = 1024

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from hapctl.processing.imaging.chip_data import ImageRows
 from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.image_planes import ImageRows
 
 _BAND_ROWS = 256
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from hapctl.processing.errors import UnusableFileError
-from hapctl.processing.imaging.chip_data import ImageRows
+from hapctl.processing.imaging.image_planes import ImageRows
 from hapctl.processing.imaging.parameters import FinalParameters, WeightScale
 from numpy.typing import NDArray
 

@@ -1,0 +1,146 @@
+"""Images in FITS files, read by rows: plain and gzipped files, constant arrays, scaled integers.
+
+A plain file is opened for each read, so that hundreds of exposures need no file handles; a gzipped one is
+unpacked once into an unlinked scratch file. Reads may come from several threads at once.
+"""
+
+import gzip
+import os
+import shutil
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from astropy.io import fits
+from hapctl.processing.errors import UnusableFileError
+from numpy.typing import NDArray
+
+_ALL_COLUMNS = slice(None)
+
+
+class FileBytes:
+    """Random access to the bytes of a plain or gzipped file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._scratch: IO[bytes] | None = None
+        if path.suffix == ".gz":
+            self._scratch = tempfile.TemporaryFile(prefix="hapctl-")  # noqa: SIM115 - closed by close()
+            try:
+                with gzip.open(path) as packed:
+                    shutil.copyfileobj(packed, self._scratch, 1 << 20)
+                self._scratch.flush()
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                self._scratch.close()
+                raise UnusableFileError(f"{path}: damaged gzip file: {error}") from error
+
+    def open_fits(self) -> fits.HDUList:
+        if self._scratch is None:
+            return fits.open(self.path, memmap=False, lazy_load_hdus=True)
+        self._scratch.seek(0)
+        readable = os.fdopen(os.dup(self._scratch.fileno()), "rb")  # astropy closes what it is given
+        return fits.open(readable, memmap=False, lazy_load_hdus=True)
+
+    def read(self, offset: int, count: int) -> bytes:
+        if self._scratch is not None:
+            return os.pread(self._scratch.fileno(), count, offset)
+        with open(self.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), count, offset)
+
+    def close(self) -> None:
+        if self._scratch is not None:
+            self._scratch.close()
+
+
+@dataclass(frozen=True)
+class ImagePlane:
+    """Where the pixels of one image extension lie; ``constant`` stands for an array that is not stored."""
+
+    source: FileBytes
+    name: str
+    shape: tuple[int, int]
+    offset: int
+    dtype: np.dtype[np.generic]
+    scale: float = 1.0
+    zero: float = 0.0
+    constant: float | None = None
+
+    def read(
+        self, first: int, last: int, dtype: type[np.generic], columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.generic]:
+        width = self.shape[1]
+        if self.constant is not None:
+            return np.full((last - first, width), self.constant, dtype=dtype)[:, columns]
+        row = width * self.dtype.itemsize
+        data = self.source.read(self.offset + first * row, (last - first) * row)
+        if len(data) != (last - first) * row:
+            raise UnusableFileError(
+                f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
+            )
+        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)[:, columns]
+        if self.scale != 1.0 or self.zero != 0.0:
+            return (pixels * self.scale + self.zero).astype(dtype)
+        return pixels.astype(dtype)
+
+
+_DTYPE = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
+
+
+def image_plane(source: FileBytes, hdu: fits.hdu.base._BaseHDU, name: str) -> ImagePlane:
+    header = hdu.header
+    if header.get("NAXIS", 0) == 0 and "PIXVALUE" in header:  # HST's way to write a constant array
+        shape = (int(header["NPIX2"]), int(header["NPIX1"]))
+        return ImagePlane(source, name, shape, 0, np.dtype("u1"), constant=float(header["PIXVALUE"]))
+    if header.get("NAXIS") != 2 or header.get("BITPIX") not in _DTYPE:
+        raise UnusableFileError(f"{source.path}[{name}]: no two-dimensional image")
+    # astropy hides BZERO of unsigned integers behind the dtype of the data it would return
+    return ImagePlane(
+        source,
+        name,
+        (int(header["NAXIS2"]), int(header["NAXIS1"])),
+        int(hdu.fileinfo()["datLoc"]),
+        np.dtype(_DTYPE[header["BITPIX"]]),
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+    )
+
+
+class ImageRows:
+    """The rows of one image extension, read as they are asked for.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        EXTNAME; the first of that name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
+        self._bytes = FileBytes(Path(path))
+        with self._bytes.open_fits() as hdus:
+            self._plane = image_plane(self._bytes, hdus[name], name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self._plane.shape
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Return rows ``first:last``, float32."""
+        return self._plane.read(first, last, np.float32).astype(np.float32, copy=False)
+
+    def read_integers(self, first: int, last: int) -> NDArray[np.int32]:
+        """Return rows ``first:last`` of an integer image, int32."""
+        return self._plane.read(first, last, np.int32).astype(np.int32, copy=False)
+
+    def __enter__(self) -> "ImageRows":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bytes.close()
