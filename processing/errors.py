@@ -32,6 +32,12 @@ class UsageProblemError(ProcessingError):
     exit_code = 2
 
 
+class MissingFileError(ProcessingError):
+    """A file that was named is not there."""
+
+    exit_code = 3
+
+
 class RefusedError(ProcessingError):
     """Science or policy says no, and the state is as it was before."""
 

@@ -141,7 +141,7 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
         raise UnusableFileError(f"{file_name}: ROOTNAME {rootname!r} is not ipppssoot", "")
     science = [extension.header for extension in extensions if extension.name == "SCI"]
     instrument = text(top, "INSTRUME").upper()
-    elements = tuple(text(top, keyword) for keyword in _FILTER_KEYWORDS[instrument] if text(top, keyword))
+    elements = filter_elements(top)
     start, end = _time(top, science, "EXPSTART", latest=False), _time(top, science, "EXPEND", latest=True)
     if start is not None and end is not None and end < start:
         raise UnusableFileError(f"{file_name}: EXPEND {end} is before EXPSTART {start}", "fetch it again")
@@ -210,10 +210,23 @@ def _detector(top: Header, instrument: str) -> str:
     return detector
 
 
+def filter_elements(top: Header) -> tuple[str, ...]:
+    """Return the filter keywords of an instrument as they stand; of an unknown one, FILTER."""
+    keywords = _FILTER_KEYWORDS.get(text(top, "INSTRUME").upper(), ("FILTER",))
+    return tuple(text(top, keyword) for keyword in keywords if text(top, keyword))
+
+
 def rejection_of(
     top: Header, science: list[Header], instrument: str, elements: tuple[str, ...]
 ) -> Rejection | None:
-    """Return the first reason why an exposure is not to be mosaicked, or None.
+    """Return the first reason why an exposure is not to be mosaicked, or None."""
+    return next(iter(rejections_of(top, science, instrument, elements)), None)
+
+
+def rejections_of(
+    top: Header, science: list[Header], instrument: str, elements: tuple[str, ...]
+) -> list[Rejection]:
+    """Return every reason why an exposure is not to be mosaicked.
 
     The rules are those of drizzlepac's ``analyze``; the guide-star lock is no reason.
     """
@@ -236,7 +249,7 @@ def rejection_of(
         ("empty", "no signal: GOODMIN and GOODMAX are 0", bool(science) and all(map(_is_empty, science))),
         ("header_only", f"{instrument} is catalogued by header only", instrument in HEADER_ONLY),
     )
-    return next((Rejection(code, reason) for code, reason, holds in checks if holds), None)
+    return [Rejection(code, reason) for code, reason, holds in checks if holds]
 
 
 def _is_moving(top: Header) -> bool:
