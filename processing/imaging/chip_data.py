@@ -4,7 +4,6 @@ Nothing is held beyond the rows asked for (`image_planes`). Reads may come from 
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,13 @@ from hapctl.processing.imaging.detector_units import (
     read_noise,
 )
 from hapctl.processing.imaging.image_planes import FileBytes, ImagePlane, image_plane
+from hapctl.processing.imaging.wfpc2_planes import (
+    Planes,
+    is_waiver,
+    quality_file,
+    quality_planes,
+    waiver_planes,
+)
 from numpy.typing import NDArray
 
 Bits = int | str | None
@@ -156,7 +162,8 @@ class ExposureImage:
     Parameters
     ----------
     path : path
-        A multi-extension file with SCI, ERR and DQ, plain or gzipped.
+        A multi-extension file with SCI, ERR and DQ, plain or gzipped. The flags of WFPC2 are read from the
+        c1m file beside a c0m; WFPC2's old cubes (c0f, with c1f) are read as well.
 
     Raises
     ------
@@ -202,22 +209,28 @@ class ExposureImage:
 def _read_structure(source: FileBytes) -> tuple[fits.Header, tuple[ChipPixels, ...]]:
     with source.open_fits() as hdus:
         primary = hdus[0].header.copy()
-        planes: dict[tuple[str, int], ImagePlane] = {}
-        headers: dict[int, fits.Header] = {}
-        for hdu in hdus[1:]:
-            key = (hdu.name, int(hdu.ver))
-            if hdu.name in ("SCI", "ERR", "DQ") and key not in planes:
-                planes[key] = image_plane(source, hdu, f"{hdu.name},{hdu.ver}")
-                if hdu.name == "SCI":
-                    headers[key[1]] = hdu.header.copy()
-        if not headers:
-            raise UnusableFileError(f"{source.path}: no SCI image")
-        return primary, tuple(_chip(primary, headers[ver], planes, ver) for ver in sorted(headers))
+        planes, headers = waiver_planes(source, hdus) if is_waiver(hdus) else _extensions(source, hdus)
+    if not headers:
+        raise UnusableFileError(f"{source.path}: no SCI image")
+    flags = quality_file(source.path) if primary.get("INSTRUME") == "WFPC2" else None
+    if flags is not None and ("DQ", min(headers)) not in planes:
+        planes.update(quality_planes(source.beside(flags)))
+    return primary, tuple(_chip(primary, headers[ver], planes, ver) for ver in sorted(headers))
 
 
-def _chip(
-    primary: fits.Header, header: fits.Header, planes: Mapping[tuple[str, int], ImagePlane], extver: int
-) -> ChipPixels:
+def _extensions(source: FileBytes, hdus: fits.HDUList) -> tuple[Planes, dict[int, fits.Header]]:
+    planes: Planes = {}
+    headers: dict[int, fits.Header] = {}
+    for hdu in hdus[1:]:
+        key = (hdu.name, int(hdu.ver))
+        if hdu.name in ("SCI", "ERR", "DQ") and key not in planes:
+            planes[key] = image_plane(source, hdu, f"{hdu.name},{hdu.ver}")
+            if hdu.name == "SCI":
+                headers[key[1]] = hdu.header.copy()
+    return planes, headers
+
+
+def _chip(primary: fits.Header, header: fits.Header, planes: Planes, extver: int) -> ChipPixels:
     science = planes["SCI", extver]
     for name in ("ERR", "DQ"):
         if (name, extver) in planes and planes[name, extver].shape != science.shape:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -23,11 +23,12 @@ _ALL_COLUMNS = slice(None)
 
 
 class FileBytes:
-    """Random access to the bytes of a plain or gzipped file."""
+    """Random access to the bytes of a plain or gzipped file, and of files that belong to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._scratch: IO[bytes] | None = None
+        self._beside: list[FileBytes] = []
         if path.suffix == ".gz":
             self._scratch = tempfile.TemporaryFile(prefix="hapctl-")  # noqa: SIM115 - closed by close()
             try:
@@ -51,7 +52,14 @@ class FileBytes:
         with open(self.path, "rb", buffering=0) as file:
             return os.pread(file.fileno(), count, offset)
 
+    def beside(self, path: Path) -> "FileBytes":
+        """Open a file that is read together with this one, and closed with it."""
+        self._beside.append(FileBytes(path))
+        return self._beside[-1]
+
     def close(self) -> None:
+        for other in self._beside:
+            other.close()
         if self._scratch is not None:
             self._scratch.close()
 
@@ -86,17 +94,28 @@ class ImagePlane:
             return (pixels * self.scale + self.zero).astype(dtype)
         return pixels.astype(dtype)
 
+    def moved(self, name: str, by: int) -> "ImagePlane":
+        """Return the image that lies so many bytes further on (the groups of a cube)."""
+        return replace(self, name=name, offset=self.offset + by)
+
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
 
 
-def image_plane(source: FileBytes, hdu: fits.hdu.base._BaseHDU, name: str) -> ImagePlane:
+def image_plane(source: FileBytes, hdu: fits.hdu.base._BaseHDU, name: str, axes: int = 2) -> ImagePlane:
+    """Return where the pixels of an image lie; of a cube (``axes`` 3) those of its first plane.
+
+    Raises
+    ------
+    UnusableFileError
+        It is no image of so many axes.
+    """
     header = hdu.header
     if header.get("NAXIS", 0) == 0 and "PIXVALUE" in header:  # HST's way to write a constant array
         shape = (int(header["NPIX2"]), int(header["NPIX1"]))
         return ImagePlane(source, name, shape, 0, np.dtype("u1"), constant=float(header["PIXVALUE"]))
-    if header.get("NAXIS") != 2 or header.get("BITPIX") not in _DTYPE:
-        raise UnusableFileError(f"{source.path}[{name}]: no two-dimensional image")
+    if header.get("NAXIS") != axes or header.get("BITPIX") not in _DTYPE:
+        raise UnusableFileError(f"{source.path}[{name}]: no image of {axes} dimensions")
     # astropy hides BZERO of unsigned integers behind the dtype of the data it would return
     return ImagePlane(
         source,
@@ -115,14 +134,14 @@ class ImageRows:
     Parameters
     ----------
     path : path
-    name : str
-        EXTNAME; the first of that name.
+    name : str, int or (str, int)
+        EXTNAME (the first of that name), number, or EXTNAME and EXTVER: ``("IVM", 2)``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str | int | tuple[str, int]) -> None:
         self._bytes = FileBytes(Path(path))
         with self._bytes.open_fits() as hdus:
-            self._plane = image_plane(self._bytes, hdus[name], name)
+            self._plane = image_plane(self._bytes, hdus[name], str(name))
 
     @property
     def shape(self) -> tuple[int, int]:
