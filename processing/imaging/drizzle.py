@@ -94,12 +94,15 @@ class Band:
     sci, wht : ndarray, shape (n, nx), float32
     ctx : ndarray, shape (planes, n, nx), int32
         Chip k is bit k % 32 of plane k // 32; no planes where context was not asked for.
+    var : ndarray, shape (n, nx), float32, or None
+        Variance of SCI, pixel by pixel; NaN where WHT is 0. None where it was not asked for.
     """
 
     y0: int
     sci: NDArray[np.float32]
     wht: NDArray[np.float32]
     ctx: NDArray[np.int32]
+    var: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,102 +1,139 @@
-"""The file of a product: PRIMARY, SCI, WHT, CTX and HDRTAB, written band by band.
+"""The files of a product, written band by band: one with all images, or one for each.
 
-The places of all parts are known before the first band, so a band goes straight to disk and nothing
-is held. The headers, with the statistics and checksums, are written last. Same pixels and same
-description give the same bytes.
+The places of all parts are known before the first band, so a band goes straight to disk and nothing is
+held. The headers, with the statistics and checksums, are written last. Same pixels and same description
+give the same bytes.
 """
 
-import errno
 import hashlib
-import io
 import os
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
-from astropy.io import fits
-from hapctl.processing.errors import TooLargeError
-from hapctl.processing.imaging.fits_sums import sum32, with_sums
-from hapctl.processing.imaging.product_header import (
-    ProductDescription,
-    context_header,
-    context_planes,
-    input_table,
-    primary_header,
-    science_header,
-    weight_header,
-)
+from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.fits_parts import FilePart, PartsFile
+from hapctl.processing.imaging.product_description import Layer, ProductDescription, context_planes
+from hapctl.processing.imaging.product_header import lone_header, primary_header
+from hapctl.processing.imaging.product_images import image_header
+from hapctl.processing.imaging.product_inputs import input_table
 from hapctl.processing.imaging.product_statistics import ProductStatistics, StatisticsGatherer
+from hapctl.processing.imaging.product_units import in_units
 from numpy.typing import NDArray
 
-_BLOCK = 2880
+_SUFFIX: dict[Layer, str] = {"SCI": "sci", "WHT": "wht", "CTX": "ctx", "VAR": "var", "ERR": "err"}
 
 
 @dataclass(frozen=True)
 class WrittenProduct:
-    """A product file as written.
+    """A product as written.
 
     Attributes
     ----------
     path : Path
+        Of the file, or of the science image.
     pixels_sha256 : str
-        Of the pixels of SCI, WHT and CTX, whatever the headers say.
+        Of the pixels of SCI, WHT, CTX and VAR, whatever the headers say and however they are spread on files.
     statistics : ProductStatistics
+    paths : tuple of Path
+        All files.
     """
 
     path: Path
     pixels_sha256: str
     statistics: ProductStatistics
+    paths: tuple[Path, ...] = ()
 
 
-class _Part:
-    """One HDU in the file: where it lies, and the sums over what was written of it."""
+class BandWriter:
+    """Writes the bands of a product; what its two kinds share.
 
-    def __init__(self, header: fits.Header, offset: int, planes: int, plane_bytes: int) -> None:
-        self.header = header
-        self.offset = offset
-        self.plane_bytes = plane_bytes
-        self.data_offset = offset + len(with_sums(header, 0))
-        self.end = self.data_offset + _padded(planes * plane_bytes)
-        self.data_sum = 0
-        self.hashes = [hashlib.sha256() for _ in range(planes)]
+    Use as a context manager, so that a failure leaves nothing behind.
+    """
 
-    def digest(self) -> bytes:
-        return b"".join(plane.digest() for plane in self.hashes)
+    def __init__(self, product: ProductDescription) -> None:
+        self.product = product
+        self._statistics = _gatherer(product)
+        self._row = 0
+        self._files: list[PartsFile] = []
+        self._places: dict[Layer, tuple[PartsFile, FilePart]] = {}
+
+    def write(
+        self,
+        science: NDArray[np.float32],
+        weight: NDArray[np.float32],
+        context: NDArray[np.int32],
+        variance: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Write the next band, in the units of the product.
+
+        Parameters
+        ----------
+        science, weight : ndarray, shape (rows, nx), float32
+        context : ndarray, shape (planes, rows, nx), int32
+            No planes for a product without context.
+        variance : ndarray, shape (rows, nx), float32, optional
+            For a product with VAR or ERR.
+        """
+        if variance is None and (self.product.final.variance or self.product.final.error):
+            raise ValueError(f"{self.product.name}: a band without variance")
+        self._statistics.add(weight, context)
+        for layer, (file, part) in self._places.items():
+            for number, plane in enumerate(_planes(layer, science, weight, context, variance)):
+                file.put(part, number, self._row, plane)
+        self._row += science.shape[0]
+
+    def finish(self) -> WrittenProduct:
+        """Write headers and table, and sync to disk."""
+        if self._row != self.product.grid.shape[0]:
+            raise ValueError(f"{self._row} of {self.product.grid.shape[0]} rows were written")
+        statistics = self._statistics.result()
+        self._head(statistics)
+        for file in self._files:
+            file.finish()
+        digests = [part.digest() for layer, (_, part) in self._places.items() if layer != "ERR"]
+        pixels = hashlib.sha256(b"".join(digests)).hexdigest()
+        paths = tuple(file.path for file in self._files)
+        return WrittenProduct(paths[0], pixels, statistics, paths)
+
+    def _head(self, statistics: ProductStatistics) -> None:
+        """Put the statistics into the headers."""
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        """Make the files, or none of them."""
+        try:
+            for file in self._files:
+                file.open()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Remove what is not finished."""
+        for file in self._files:
+            file.abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abandon()
 
 
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
-
-
-def _layout(product: ProductDescription) -> tuple[list[_Part], fits.BinTableHDU, int]:
-    height, width = product.grid.shape
-    plane = 4 * height * width
-    planes = context_planes(len(product.inputs))
-    primary = _Part(primary_header(product, ProductStatistics()), 0, 0, 0)
-    parts = [primary]
-    for header, count in (
-        (science_header(product), 1),
-        (weight_header(product), 1),
-        (context_header(product), planes),
-    ):
-        parts.append(_Part(header, parts[-1].end, count, plane))
-    table = input_table(product.inputs)
-    size = parts[-1].end + len(with_sums(table.header, 0)) + _padded(table.data.nbytes)
-    return parts, table, size
-
-
-class ProductWriter:
-    """Writes a product file; use as a context manager, so that a failure leaves nothing behind.
+class ProductWriter(BandWriter):
+    """Writes one file: PRIMARY, SCI, WHT, CTX, VAR, ERR (those the product has), HDRTAB.
 
     Parameters
     ----------
     path : path
         Where to write; an older file there (of a killed run) is overwritten.
     product : ProductDescription
-    area_ratio : float
-        Largest s squared of the chips (`PreparedChip.scale_ratio`).
 
     Raises
     ------
@@ -104,113 +141,160 @@ class ProductWriter:
         The disk has no room for the file.
     """
 
-    def __init__(self, path: Path, product: ProductDescription, area_ratio: float = 1.0) -> None:
+    def __init__(self, path: Path, product: ProductDescription) -> None:
+        super().__init__(product)
         self.path = path
-        self.product = product
-        self._parts, self._table, size = _layout(product)
-        self._statistics = _gatherer(product, area_ratio)
-        self._row = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            self._reserve(size)
-        except OSError as error:
-            self._abandon()
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise TooLargeError(
-                    f"{path}: no room for {size / 1e6:.1f} MB", "free space or give another --output"
-                ) from error
-            raise
+        self._file = _whole_file(path, product)
+        self._files = [self._file]
+        self._places = {
+            layer: (self._file, part)
+            for layer, part in zip(product.layers, self._file.parts[1:], strict=True)
+        }
+        self._open()
 
-    def _reserve(self, size: int) -> None:
-        if hasattr(os, "posix_fallocate"):  # a full disk is met before the work, not after it
-            os.posix_fallocate(self._file, 0, size)
-        os.ftruncate(self._file, size)
+    def _head(self, statistics: ProductStatistics) -> None:
+        self._file.parts[0].header = primary_header(self.product, statistics)
 
-    def write(
-        self, science: NDArray[np.float32], weight: NDArray[np.float32], context: NDArray[np.int32]
-    ) -> None:
-        """Write the next band.
 
-        Parameters
-        ----------
-        science, weight : ndarray, shape (rows, nx), float32
-        context : ndarray, shape (planes, rows, nx), int32
-        """
-        self._statistics.add(weight, context)
-        for part, data in zip(self._parts[1:], (science[None], weight[None], context), strict=True):
-            for number, plane in enumerate(data):
-                self._put(part, number, plane)
-        self._row += science.shape[0]
+class SeparateWriter(BandWriter):
+    """Writes a file for each image: OUT_sci.fits (with the table of inputs), OUT_wht.fits and so on.
 
-    def _put(self, part: _Part, number: int, plane: NDArray[np.generic]) -> None:
-        raw = plane.astype(plane.dtype.newbyteorder(">")).tobytes()
-        width = 4 * self.product.grid.shape[1]
-        _write_all(self._file, raw, part.data_offset + number * part.plane_bytes + self._row * width)
-        part.data_sum = sum32(raw, part.data_sum)
-        part.hashes[number].update(raw)
+    The files are written aside and get their names when all are complete.
+
+    Parameters
+    ----------
+    root : path
+        OUT; ``.fits`` at its end is left out.
+    product : ProductDescription
+
+    Raises
+    ------
+    TooLargeError
+        The disk has no room for the files.
+    """
+
+    def __init__(self, root: Path, product: ProductDescription) -> None:
+        super().__init__(product)
+        self._final = separate_paths(root, product)
+        self._files = _lone_files(root, product)
+        self._places = {
+            layer: (file, file.parts[0]) for layer, file in zip(product.layers, self._files, strict=True)
+        }
+        self._open()
+
+    def _head(self, statistics: ProductStatistics) -> None:
+        for (layer, (_, part)), path in zip(self._places.items(), self._final, strict=True):
+            part.header = lone_header(self.product, layer, path.name, statistics)
 
     def finish(self) -> WrittenProduct:
-        """Write headers and table, and sync the file to disk."""
-        if self._row != self.product.grid.shape[0]:
-            raise ValueError(f"{self._row} of {self.product.grid.shape[0]} rows were written")
-        statistics = self._statistics.result()
-        primary = self._parts[0]
-        primary.header = primary_header(self.product, statistics)
-        for part in self._parts:
-            raw = with_sums(part.header, part.data_sum)
-            if len(raw) != part.data_offset - part.offset:
-                raise ValueError(
-                    f"the header of part {part.header.get('EXTNAME', 'PRIMARY')} changed its length"
-                )
-            _write_all(self._file, raw, part.offset)
-        _write_all(self._file, _table_bytes(self._table), self._parts[-1].end)
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = -1
-        pixels = hashlib.sha256(b"".join(part.digest() for part in self._parts[1:])).hexdigest()
-        return WrittenProduct(self.path, pixels, statistics)
-
-    def _abandon(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            with suppress(FileNotFoundError):
-                self.path.unlink()
-
-    def __enter__(self) -> "ProductWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._abandon()
+        """Write headers and table, sync to disk, and give the files their names."""
+        written = super().finish()
+        for file, final in zip(self._files, self._final, strict=True):
+            os.replace(file.path, final)
+        return WrittenProduct(self._final[0], written.pixels_sha256, written.statistics, self._final)
 
 
-def _gatherer(product: ProductDescription, area_ratio: float) -> StatisticsGatherer:
-    bits: dict[str, list[int]] = {}
-    times: dict[str, float] = {}
-    for chip in product.inputs:
-        bits.setdefault(chip.rootname, []).append(chip.context_bit)
-        times[chip.rootname] = chip.exposure_time
-    return StatisticsGatherer(list(bits.values()), list(times.values()), area_ratio)
+def write_product(
+    path: Path, product: ProductDescription, bands: Iterable[Band], *, separate: bool = False
+) -> WrittenProduct:
+    """Write a product whole or not at all, in the units its description asks for.
+
+    Parameters
+    ----------
+    path : path
+        Of the file; with ``separate``, OUT or OUT.fits of OUT_sci.fits and the others.
+    product : ProductDescription
+    bands : iterable of Band
+        Per second, from the bottom up, as `drizzle_bands` gives them.
+    separate : bool
+        A file for each image in place of one with all.
+
+    Returns
+    -------
+    WrittenProduct
+
+    Raises
+    ------
+    TooLargeError
+        The disk has no room.
+    """
+    writer = SeparateWriter(path, product) if separate else ProductWriter(aside(path), product)
+    with writer:
+        for band in bands:
+            band = in_units(band, product.final, product.exposure_time)
+            writer.write(band.sci, band.wht, band.ctx, band.var)
+        written = writer.finish()
+    if separate:
+        return written
+    os.replace(written.path, path)
+    return WrittenProduct(path, written.pixels_sha256, written.statistics, (path,))
 
 
-def _write_all(file: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
+def separate_paths(root: Path, product: ProductDescription) -> tuple[Path, ...]:
+    """Return the files that `SeparateWriter` makes, in the order of ``product.layers``."""
+    stem = root.name.removesuffix(".fits")
+    return tuple(root.with_name(f"{stem}_{_SUFFIX[layer]}.fits") for layer in product.layers)
 
 
-def _table_bytes(table: fits.BinTableHDU) -> bytes:
-    stream = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
-    start = len(stream.getvalue()) - _padded(table.data.nbytes)
-    data = stream.getvalue()[start:]
-    return with_sums(table.header, sum32(data)) + data
+def predicted_bytes(product: ProductDescription, *, separate: bool = False) -> int:
+    """Return the size of the product's file, or of its separate files together, exactly."""
+    files = _lone_files(Path("x"), product) if separate else [_whole_file(Path("x"), product)]
+    return sum(file.size for file in files)
+
+
+def aside(path: Path) -> Path:
+    """Return where a file is written before it goes to its final place; in the same folder."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, read in blocks of 1 MiB."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _whole_file(path: Path, product: ProductDescription) -> PartsFile:
+    file = PartsFile(path, input_table(product))
+    file.add(primary_header(product, ProductStatistics()))
+    for layer in product.layers:
+        file.add(image_header(product, layer), *_size(product, layer))
+    return file
+
+
+def _lone_files(root: Path, product: ProductDescription) -> list[PartsFile]:
+    files = []
+    for layer, path in zip(product.layers, separate_paths(root, product), strict=True):
+        file = PartsFile(aside(path), input_table(product) if layer == "SCI" else None)
+        file.add(lone_header(product, layer, path.name, ProductStatistics()), *_size(product, layer))
+        files.append(file)
+    return files
+
+
+def _size(product: ProductDescription, layer: Layer) -> tuple[int, tuple[int, int]]:
+    """Planes, and the shape of one."""
+    return (context_planes(len(product.inputs)) if layer == "CTX" else 1), product.grid.shape
+
+
+def _planes(
+    layer: Layer,
+    science: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    context: NDArray[np.int32],
+    variance: NDArray[np.float32] | None,
+) -> Iterable[NDArray[np.generic]]:
+    if layer == "CTX":
+        return context
+    if layer == "ERR":
+        assert variance is not None
+        return (np.sqrt(variance),)
+    image = {"SCI": science, "WHT": weight, "VAR": variance}[layer]
+    assert image is not None
+    return (image,)
+
+
+def _gatherer(product: ProductDescription) -> StatisticsGatherer:
+    bits: dict[str, list[int]] = {}
+    for chip in product.inputs:
+        bits.setdefault(chip.rootname, []).append(chip.context_bit)
+    times = [product.exposures[rootname].exposure_time for rootname in bits]
+    return StatisticsGatherer(list(bits.values()), times)

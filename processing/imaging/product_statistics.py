@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS = 1 << 16
+_WEIGHT_SHIFT = 11
+_WEIGHT_BINS = 1 << (32 - 1 - _WEIGHT_SHIFT)
+"""Bins for weights of any kind and size: the bits of a positive float32, in order as its values are, without
+the last eleven, so that a bin is 2^-12 of its value wide at most."""
 _EXACT_EXPOSURES = 16
 """Up to this many exposures the combinations are counted and the medians are exact."""
 
@@ -15,8 +19,9 @@ _EXACT_EXPOSURES = 16
 class ProductStatistics:
     """Of the pixels with data (some bit of CTX); zeros where there are none.
 
-    Medians of exposure time are exact for up to 16 exposures, beyond to 1/65536 of the total;
-    the median of the weight is good to 1/65536 of the largest weight possible.
+    Medians of exposure time are exact for up to 16 exposures, beyond to 1/65536 of the total; the median of
+    the weight is good to one part in 8000. Without a context image pixels with data are those with weight,
+    and depth and time are not known: zeros.
     """
 
     covered_pixels: int = 0
@@ -37,18 +42,12 @@ class StatisticsGatherer:
         The context bits of each exposure.
     exposure_times : sequence of float
         Seconds, of each exposure.
-    area_ratio : float
-        Largest s squared of all chips: what the weight of one exposure is multiplied by.
     """
 
-    def __init__(
-        self, exposures: Sequence[Sequence[int]], exposure_times: Sequence[float], area_ratio: float
-    ) -> None:
+    def __init__(self, exposures: Sequence[Sequence[int]], exposure_times: Sequence[float]) -> None:
         self._bits = [_plane_masks(bits) for bits in exposures]
         self._times = np.asarray(exposure_times, dtype=np.float64)
-        # distortion makes pixels up to a third larger than nominal (SBC); twice is safe
-        self._largest = 2.0 * float(self._times.sum()) * area_ratio or 1.0
-        self._weights = np.zeros(_BINS, dtype=np.int64)
+        self._weights = np.zeros(_WEIGHT_BINS, dtype=np.int64)
         self._weight_sum = 0.0
         exact = len(exposures) <= _EXACT_EXPOSURES
         self._combinations = np.zeros(1 << len(exposures), dtype=np.int64) if exact else None
@@ -57,14 +56,16 @@ class StatisticsGatherer:
         self._seen_by = np.zeros(len(exposures), dtype=np.int64)
 
     def add(self, weight: NDArray[np.float32], context: NDArray[np.int32]) -> None:
-        """Count a band: weight, shape (rows, nx), and context, shape (planes, rows, nx)."""
-        covered = np.any(context != 0, axis=0)
+        """Count a band: weight, shape (rows, nx), and context, shape (planes, rows, nx); planes may be 0."""
+        covered = np.any(context != 0, axis=0) if len(context) else weight > 0
         if not covered.any():
             return
         # row by row, so that the sum does not depend on the height of the bands
         for row in np.where(covered, weight, np.float32(0.0)).sum(axis=1, dtype=np.float64).tolist():
             self._weight_sum += row
-        self._weights += _histogram(weight[covered], self._largest)
+        _count_weights(self._weights, weight[covered])
+        if not len(context):
+            return
         bits = context[:, covered]
         if self._combinations is not None:
             self._add_combinations(bits)
@@ -94,13 +95,15 @@ class StatisticsGatherer:
         count = int(self._weights.sum())
         if count == 0:
             return ProductStatistics()
+        middle = _median_weight(self._weights)
+        if not (self._depths.any() or (self._combinations is not None and self._combinations.any())):
+            return ProductStatistics(count, mean_weight=self._weight_sum / count, median_weight=middle)
         if self._combinations is not None:
             depths, seconds = self._of_combinations()
         else:
             depths = _moments(np.arange(self._depths.size), self._depths)
             centres = (np.arange(_BINS) + 0.5) * float(self._times.sum()) / _BINS
             seconds = (float(self._times @ self._seen_by) / count, _moments(centres, self._seconds)[1])
-        centres = (np.arange(_BINS) + 0.5) * self._largest / _BINS
         return ProductStatistics(
             count,
             seconds[0],
@@ -108,7 +111,7 @@ class StatisticsGatherer:
             depths[0],
             depths[1],
             self._weight_sum / count,
-            _moments(centres, self._weights)[1],
+            middle,
         )
 
     def _of_combinations(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -131,6 +134,19 @@ def _has(bits: NDArray[np.int32], planes: dict[int, np.int32]) -> NDArray[np.boo
     for plane, mask in planes.items():
         seen |= (bits[plane] & mask) != 0
     return seen
+
+
+def _count_weights(counts: NDArray[np.int64], weight: NDArray[np.float32]) -> None:
+    bins = np.maximum(weight, np.float32(0.0)).view(np.uint32) >> np.uint32(_WEIGHT_SHIFT)
+    low = int(bins.min())
+    found = np.bincount(bins - np.uint32(low))
+    counts[low : low + found.size] += found
+
+
+def _median_weight(counts: NDArray[np.int64]) -> float:
+    filled = np.flatnonzero(counts)
+    middles = (filled.astype(np.uint32) << np.uint32(_WEIGHT_SHIFT)) + np.uint32(1 << (_WEIGHT_SHIFT - 1))
+    return _moments(middles.view(np.float32).astype(np.float64), counts[filled])[1]
 
 
 def _histogram(values: NDArray[np.floating], largest: float) -> NDArray[np.int64]:

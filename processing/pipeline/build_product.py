@@ -203,8 +203,7 @@ def _written(
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(picture).unlink, missing_ok=True)
         bands = _bands(shop, planned, chips, masks)
-        area_ratio = max(chip.scale_ratio(planned.grid) ** 2 for chip in chips)
-        written = _write(aside(final), description, area_ratio, bands)
+        written = _write(aside(final), description, bands)
         images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
         write_preview(aside(picture), images)
         files = [_file("fits", final), _file("preview", picture)]
@@ -316,12 +315,10 @@ def _bands(
     )
 
 
-def _write(
-    path: Path, description: ProductDescription, area_ratio: float, bands: Iterable[Band]
-) -> WrittenProduct:
-    with ProductWriter(path, description, area_ratio) as writer:
+def _write(path: Path, description: ProductDescription, bands: Iterable[Band]) -> WrittenProduct:
+    with ProductWriter(path, description) as writer:
         for band in bands:
-            writer.write(band.sci, band.wht, band.ctx)
+            writer.write(band.sci, band.wht, band.ctx, band.var)
         return writer.finish()
 
 

@@ -27,7 +27,7 @@ from hapctl.archive.products import (
     put_product_in_force,
 )
 from hapctl.archive.runs import Run
-from hapctl.processing.imaging.product_file import file_sha256
+from hapctl.processing.imaging.product_file import aside, file_sha256
 
 Move = Mapping[str, str]
 
@@ -39,11 +39,6 @@ class Settled:
     finished: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-
-
-def aside(path: Path) -> Path:
-    """Return where a file is written before it goes to its final place; in the same folder."""
-    return path.with_name(f".{path.name}.partial")
 
 
 def _backup(path: Path) -> Path:

@@ -1,0 +1,145 @@
+"""A FITS file of parts whose places are known before their pixels: images row by row, a table last."""
+
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from hapctl.processing.errors import TooLargeError
+from hapctl.processing.imaging.fits_sums import sum32, with_sums
+from numpy.typing import NDArray
+
+_BLOCK = 2880
+
+
+class FilePart:
+    """One image in the file: where it lies, and the sums over what was written of it."""
+
+    def __init__(self, header: fits.Header, offset: int, planes: int, shape: tuple[int, int]) -> None:
+        self.header = header
+        self.offset = offset
+        self.row_bytes = 4 * shape[1]
+        self.plane_bytes = shape[0] * self.row_bytes
+        self.data_offset = offset + len(with_sums(header, 0))
+        self.end = self.data_offset + _padded(planes * self.plane_bytes)
+        self.data_sum = 0
+        self._hashes = [hashlib.sha256() for _ in range(planes)]
+
+    def digest(self) -> bytes:
+        """SHA-256 of each plane, one after another."""
+        return b"".join(plane.digest() for plane in self._hashes)
+
+    def seen(self, number: int, raw: bytes) -> None:
+        """Add what was written of a plane to the sums."""
+        self.data_sum = sum32(raw, self.data_sum)
+        self._hashes[number].update(raw)
+
+
+class PartsFile:
+    """The file: add its parts, open it, put rows, finish; or abandon it.
+
+    Parameters
+    ----------
+    path : path
+        An older file there is overwritten by `open`.
+    table : BinTableHDU, optional
+        The last HDU.
+    """
+
+    def __init__(self, path: Path, table: fits.BinTableHDU | None = None) -> None:
+        self.path = path
+        self.parts: list[FilePart] = []
+        self._table = _table_bytes(table) if table is not None else b""
+        self._descriptor = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes of the complete file."""
+        return self._end + len(self._table)
+
+    @property
+    def _end(self) -> int:
+        return self.parts[-1].end if self.parts else 0
+
+    def add(self, header: fits.Header, planes: int = 0, shape: tuple[int, int] = (0, 0)) -> None:
+        """Add a part of 4-byte pixels; its header may change later, but not in length."""
+        self.parts.append(FilePart(header, self._end, planes, shape))
+
+    def open(self) -> None:
+        """Make the file and reserve its room; a full disk is met before the work, not after it.
+
+        Raises
+        ------
+        TooLargeError
+            There is no room.
+        """
+        with self._told_when_full():
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._descriptor, 0, self.size)
+            os.ftruncate(self._descriptor, self.size)
+
+    def put(self, part: FilePart, number: int, row: int, rows: NDArray[np.generic]) -> None:
+        """Write rows of a plane; they must come in order."""
+        raw = rows.astype(rows.dtype.newbyteorder(">")).tobytes()
+        with self._told_when_full():
+            self._write(raw, part.data_offset + number * part.plane_bytes + row * part.row_bytes)
+        part.seen(number, raw)
+
+    def finish(self) -> None:
+        """Write headers and table, and sync the file to disk."""
+        with self._told_when_full():
+            for part in self.parts:
+                raw = with_sums(part.header, part.data_sum)
+                if len(raw) != part.data_offset - part.offset:
+                    name = part.header.get("EXTNAME", "PRIMARY")
+                    raise ValueError(f"the header of part {name} changed its length")
+                self._write(raw, part.offset)
+            self._write(self._table, self._end)
+            os.fsync(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def abandon(self) -> None:
+        """Remove the file unless it is finished."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+
+    def _write(self, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+    @contextmanager
+    def _told_when_full(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                self.abandon()
+                raise TooLargeError(
+                    f"{self.path}: no room for {self.size / 1e6:.1f} MB",
+                    "free space or give another --output",
+                ) from error
+            raise
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _table_bytes(table: fits.BinTableHDU) -> bytes:
+    stream = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
+    start = len(stream.getvalue()) - _padded(table.data.nbytes)
+    data = stream.getvalue()[start:]
+    return with_sums(table.header, sum32(data)) + data
