@@ -1,0 +1,123 @@
+"""Pass 2: every chip compared with the combined plane, in blocks of rows; what stays is two bits a pixel.
+
+A block is done with the halo its test looks at, so that the masks do not depend on blocks or threads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.interim_steps import blot_rows, find_hits_rows, test_halo
+from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.observer import Observer
+from hapctl.processing.imaging.parallel import do_parts
+from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.prepared import PreparedChip
+from hapctl.processing.imaging.stopwatch import Stopwatch
+from hapctl.processing.imaging.windows import bands
+from numpy.typing import NDArray
+
+ExposureSet = Sequence[Sequence[PreparedChip]]
+
+BLOCK_ROWS = 128
+BLOCK_PIXEL_BYTES = 64
+"""Upper estimate of what a block takes, per pixel: science, blot, slope, noise, masks and their halo."""
+
+
+@dataclass(frozen=True)
+class ComparePass:
+    """What the blocks of pass 2 share.
+
+    Attributes
+    ----------
+    exposures : sequence of sequences of PreparedChip
+    plane : ndarray, shape of the grid, float32
+        The combined plane.
+    grid : OutputGrid
+    parameters : DrizzleParameters
+    find : bool
+        Whether cosmic rays are found; else the plane is blotted for the observer alone.
+    observer : Observer
+    clock : Stopwatch
+    """
+
+    exposures: ExposureSet
+    plane: NDArray[np.float32]
+    grid: OutputGrid
+    parameters: DrizzleParameters
+    find: bool
+    observer: Observer
+    clock: Stopwatch
+
+
+@dataclass(frozen=True)
+class ComparedChip:
+    """What is known of a chip: its cosmic-ray hits, and where nothing was there to compare it with."""
+
+    exposure: int
+    chip: int
+    hits: PackedMask
+    untested: PackedMask
+
+    @classmethod
+    def empty(cls, exposure: int, chip: int, shape: tuple[int, int]) -> "ComparedChip":
+        """No hits yet, nothing untested yet."""
+        bits = [np.zeros((shape[0], -(-shape[1] // 8)), dtype=np.uint8) for _ in range(2)]
+        return cls(exposure, chip, *(PackedMask(one, shape[1]) for one in bits))
+
+
+def compare_with_plane(
+    work: ComparePass, *, threads: int = 1, block_rows: int = BLOCK_ROWS
+) -> list[list[ComparedChip]]:
+    """Blot the plane to each chip and find the pixels that it does not confirm.
+
+    Parameters
+    ----------
+    work : ComparePass
+    threads : int
+    block_rows : int
+
+    Returns
+    -------
+    list of lists of ComparedChip
+        For each exposure and chip.
+    """
+    compared = [
+        [ComparedChip.empty(number, place, chip.shape) for place, chip in enumerate(chips)]
+        for number, chips in enumerate(work.exposures)
+    ]
+    parts = [
+        (chip, first, last)
+        for chips in compared
+        for chip in chips
+        for first, last in bands(chip.hits.shape[0], block_rows)
+    ]
+
+    def one(part: tuple[ComparedChip, int, int]) -> None:
+        _block(work, *part)
+
+    do_parts(one, parts, threads, lambda count: work.observer.progress("cosmic_rays", count, len(parts)))
+    if work.find:
+        for chip in (chip for chips in compared for chip in chips):
+            work.observer.masks(chip.exposure, chip.chip, chip.hits, chip.untested)
+    return compared
+
+
+def _block(work: ComparePass, compared: ComparedChip, first: int, last: int) -> None:
+    """Fill rows ``first`` to ``last`` of the masks of a chip: rows of their own, so no lock is needed."""
+    chip = work.exposures[compared.exposure][compared.chip]
+    halo = test_halo(work.parameters.cosmic_rays) if work.find else 0
+    low, high = max(first - halo, 0), min(last + halo, chip.shape[0])
+    with work.clock.step("blot"):
+        seen = blot_rows(
+            work.plane, work.grid, chip, low, high, work.parameters.blot, work.parameters.lookup_origin
+        )
+    inner = seen[first - low : last - low]
+    work.observer.blotted(compared.exposure, compared.chip, first, inner)
+    if not work.find:
+        return
+    with work.clock.step("cosmic_rays"):
+        hits = find_hits_rows(chip, seen, low, first, last, work.parameters.cosmic_rays)
+        compared.hits.bits[first:last] = np.packbits(hits, axis=1)
+        compared.untested.bits[first:last] = np.packbits(~np.isfinite(inner), axis=1)

@@ -1,0 +1,128 @@
+"""The memory that a drizzle needs, told before it begins.
+
+    peak = base + masks + reach + max(statistics, plane + bands of pass 1, plane + blocks of pass 2, pass 3)
+
+- base: interpreter and libraries;
+- masks: three bits per chip pixel (static, hit, untested) of all exposures;
+- reach: what is kept of each chip's map, about 48 bytes for 1024 pixels;
+- statistics: `STATISTICS_BYTES` for each thread, a lattice of pixels of a chip and its sorting;
+- plane: 4 bytes per pixel of the comparison grid, 0 where it lies in a scratch file;
+- pass 1: for each thread a band: `BAND_BYTES`, or its least number of rows where that is more;
+- pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
+- pass 3: the drizzle's own bands and those that are written.
+
+Neither the number of exposures (but for their masks and reach) nor the height of the output enters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hapctl.processing.errors import TooLargeError
+from hapctl.processing.imaging.compare_pass import BLOCK_PIXEL_BYTES, BLOCK_ROWS
+from hapctl.processing.imaging.drizzle import predict_memory
+from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, plane_bytes
+from hapctl.processing.imaging.separate_pass import (
+    BAND_BYTES,
+    LEAST_ROWS,
+    SINGLE_BYTES,
+    WIDEST_STRIP,
+    WORK_BYTES,
+)
+
+BASE_BYTES = 200_000_000
+"""An upper estimate of interpreter and libraries: the smallest mosaics measured peak at 160 MB in all."""
+STATISTICS_BYTES = 40_000_000
+_HALO = 16
+_CELL = 1024
+_CELL_BYTES = 48
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes needed.
+
+    Attributes
+    ----------
+    peak : int
+        Memory of the process at its peak (RssAnon + RssShmem).
+    scratch : int
+        On disk, for the combined plane; 0 where it is kept in memory.
+    """
+
+    peak: int
+    scratch: int = 0
+
+    def check(self, limit: int, what: str) -> None:
+        """Refuse work that needs more than ``limit`` bytes of memory.
+
+        Raises
+        ------
+        TooLargeError
+        """
+        if self.peak > limit:
+            raise TooLargeError(
+                f"{what} would need {self.peak / 1e6:.0f} MB of memory, {limit / 1e6:.0f} MB are allowed",
+                "give a larger --max-memory or fewer --threads",
+            )
+
+
+def plan_memory(
+    chips: Sequence[Sequence[Shape]],
+    parameters: DrizzleParameters,
+    *,
+    comparison: OutputGrid | None = None,
+    final: OutputGrid | None = None,
+    threads: int = 1,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> MemoryPlan:
+    """Predict the memory of a drizzle; the formula is that of the module.
+
+    Parameters
+    ----------
+    chips : sequence of sequences of (ny, nx)
+        Shapes of the chips of each exposure.
+    parameters : DrizzleParameters
+    comparison : OutputGrid, optional
+        Grid of the comparison, where there is one.
+    final : OutputGrid, optional
+        Grid of the final image, where there is one.
+    threads : int
+    in_memory_bytes : int
+        A larger combined plane lies in a scratch file.
+    """
+    shapes = [shape for exposure in chips for shape in exposure]
+    pixels = sum(ny * nx for ny, nx in shapes)
+    kept = BASE_BYTES + 3 * pixels // 8 + _CELL_BYTES * pixels // _CELL
+    passes = [threads * STATISTICS_BYTES]
+    scratch = 0
+    if comparison is not None:
+        plane = plane_bytes(comparison)
+        if plane > in_memory_bytes:
+            plane, scratch = 0, plane
+        passes.append(plane + threads * max(_band(comparison, len(chips)), _block(shapes)))
+    if final is not None:
+        passes.append(_final(shapes, final, parameters, threads))
+    return MemoryPlan(kept + max(passes), scratch)
+
+
+def _band(grid: OutputGrid, exposures: int) -> int:
+    width = min(grid.shape[1], WIDEST_STRIP) + 2 * _HALO
+    row = width * (SINGLE_BYTES * exposures + WORK_BYTES)
+    whole = (grid.shape[0] + 2 * _HALO) * row
+    return min(whole, max(BAND_BYTES, (LEAST_ROWS + 2 * _HALO) * row))
+
+
+def _block(shapes: Sequence[Shape]) -> int:
+    widest = max((nx for _, nx in shapes), default=0)
+    return (BLOCK_ROWS + 2 * _HALO) * widest * BLOCK_PIXEL_BYTES
+
+
+def _final(shapes: Sequence[Shape], grid: OutputGrid, parameters: DrizzleParameters, threads: int) -> int:
+    context = parameters.final.context
+    bands = predict_memory(shapes, grid, threads=threads, context=context)
+    written = predict_memory(shapes, grid, threads=1, context=context) // 2
+    return bands + written
