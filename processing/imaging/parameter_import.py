@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
+from hapctl.processing.imaging.chip_data import bad_flags
 from hapctl.processing.imaging.parameter_file import Change
 from hapctl.processing.imaging.parameter_values import Value, find_parameter
 
@@ -69,6 +70,7 @@ _SAME: Mapping[str, str] = {
     "blot_interp": "blot.interpolation",
     "blot_sinscl": "blot.sinc_scale",
     "driz_cr": "cosmic_rays.enabled",
+    "resetbits": "cosmic_rays.reset_bits",
     "driz_cr_snr": "cosmic_rays.snr",
     "driz_cr_scale": "cosmic_rays.scale",
     "driz_cr_ctegrow": "cosmic_rays.cte_grow",
@@ -100,7 +102,7 @@ _NO_COUNTERPART: Mapping[str, tuple[str, ...]] = {
     "distortion is taken from the headers, exactly at every pixel": ("coeffs", "stepsize"),
     "all chips of a file are drizzled": ("group",),
     "input files are never changed or copied": (
-        *("restore", "preserve", "overwrite", "crbit", "resetbits", "driz_cr_corr"),
+        *("restore", "preserve", "overwrite", "crbit", "driz_cr_corr"),
     ),
     "nothing is left behind unless --keep is given": ("clean", "driz_sep_compress"),
     "see --threads and --max-memory": ("num_cores", "in_memory", "combine_bufsize"),
@@ -151,7 +153,7 @@ def import_cfg(path: Path) -> Imported:
         raise UsageProblemError(
             f"{path} holds the parameters of {task}", "give a configuration of AstroDrizzle"
         )
-    if not any(name in _SAME for name in cells):
+    if not any(name in _SAME or name.startswith(("driz_", "final_")) for name in cells):
         raise UsageProblemError(f"{path} holds no parameter of AstroDrizzle", "give a .cfg that TEAL wrote")
     return imported({name: value for name, value in cells.items() if not name.startswith("_")}, str(path))
 
@@ -290,6 +292,8 @@ def _without_unused_wcs(cells: Cells) -> tuple[dict[str, str | None], list[str]]
 
 def _change(target: str, value: str | None, origin: str, notes: list[str]) -> list[Change]:
     parameter = find_parameter(target)
+    if target == "cosmic_rays.reset_bits":
+        value = _sum_of_flags(value, origin)
     if value is None and parameter.kind == "text":
         return [Change(parameter, "", origin)]
     if value is None and not parameter.optional:
@@ -312,6 +316,14 @@ def _grown(value: str | None, origin: str, notes: list[str]) -> list[Change]:
     radius = max(side, 1) // 2
     notes.append(f"driz_cr_grow = {side} is a square of that side: cosmic_rays.grow = {radius}, a radius")
     return [Change(find_parameter("cosmic_rays.grow"), radius, f"{origin}, driz_cr_grow")]
+
+
+def _sum_of_flags(text: str | None, origin: str) -> str:
+    """Return the sum of flags written as a sum or a list; those after ``~`` are the others of 16."""
+    try:
+        return "0" if text is None else str(~bad_flags(text) & 0xFFFF)
+    except UsageProblemError as error:
+        raise UsageProblemError(f"{origin}: {error.message}", error.remedy) from error
 
 
 def _number(text: str, origin: str) -> float:

@@ -120,7 +120,9 @@ class Parameter:
             Its type or its value will not do.
         """
         if isinstance(value, str):
-            if self.kind in ("text", "choice", "bits") or value.strip().lower() in NO_VALUE:
+            if self.kind == "text":
+                return value
+            if self.kind in ("choice", "bits") or value.strip().lower() in NO_VALUE:
                 return self.from_text(value)
             raise self.problem(value)
         return self.checked(self._typed(value))
@@ -151,7 +153,7 @@ class Parameter:
             if self.kind == "bits":
                 bad_flags(value)  # type: ignore[arg-type]
             if self.step:
-                replace(getattr(DrizzleParameters(), self.step), **{self.name: value})
+                replace(_default_of(self.step), **{self.name: value})
         except UsageProblemError as error:
             raise self.problem(value) from error
         return value
@@ -231,6 +233,11 @@ def as_text(value: Value) -> str:
 
 
 @cache
+def _default_of(step: str) -> Any:
+    return getattr(DrizzleParameters(), step)
+
+
+@cache
 def parameter_list() -> tuple[Parameter, ...]:
     """Return every parameter, in the order of the steps."""
     origin = Parameter(
@@ -245,7 +252,7 @@ def parameters_of(step: str) -> tuple[Parameter, ...]:
 
 
 def _of_step(step: str) -> list[Parameter]:
-    holder = type(getattr(DrizzleParameters(), step))
+    holder = type(_default_of(step))
     hints = get_type_hints(holder)
     return [_described(step, one, hints[one.name]) for one in fields(holder)]
 
@@ -286,7 +293,7 @@ def _kind_of(hint: Any) -> tuple[Kind, bool]:
 
 def step_title(step: str) -> str:
     """Return what a step does, in one line."""
-    return str(type(getattr(DrizzleParameters(), step)).__doc__).splitlines()[0]
+    return str(type(_default_of(step)).__doc__).splitlines()[0]
 
 
 def find_parameter(full_name: str) -> Parameter:
@@ -320,6 +327,8 @@ def nearest_name(full_name: str) -> str:
         return f"did you mean {close[0]!r}?" if close else f"the steps are {', '.join(STEPS)}"
     elsewhere = [one.full_name for one in parameter_list() if one.name == (name or step)]
     underscored = [one for one in names if one.replace(".", "_") == full_name]
+    if full_name in STEPS:
+        return f"{step} has {', '.join(one.name for one in parameters_of(step))}"
     close = underscored or elsewhere or get_close_matches(full_name, names, 1)
     if close:
         return f"did you mean {close[-1]!r}?"
