@@ -18,7 +18,7 @@ pixels that fluctuated down and bias the mean. ERR weights do depend on it; they
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.errors import UnusableFileError
@@ -214,8 +214,7 @@ def open_map(path: "Path", extver: int, shape: tuple[int, int], chips: int = 1) 
         No such image, or another shape.
     """
     place = _map_place(path, extver, chips)
-    # ImageRows hands the name to astropy, which takes a number or (name, version) as well
-    image = ImageRows(path, cast(str, place))
+    image = ImageRows(path, place)
     if image.shape != shape:
         raise UnusableFileError(
             f"{path}[{place}]: {image.shape[::-1]} pixels, SCI,{extver} has {shape[::-1]}",

@@ -22,8 +22,10 @@ from hapctl.archive.products import (
 from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
 from hapctl.processing.imaging.drizzle import Band, drizzle_bands
+from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.mask_file import read_mask
 from hapctl.processing.imaging.outline import outline_polygons, s_region
+from hapctl.processing.imaging.parameters import FinalParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.preview import binned_image, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
@@ -32,7 +34,6 @@ from hapctl.processing.imaging.product_header import (
     PHOTOMETRY_KEYWORDS,
     InputChip,
     ProductDescription,
-    context_planes,
 )
 from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
 from hapctl.processing.pipeline.open_exposures import OpenExposures
@@ -247,6 +248,8 @@ def _input_chip(
         mjd_start=exposure.mjd_start,
         mjd_end=exposure.mjd_end,
         sky=chip.sky,
+        idcscale=native_scale(chip.wcs),
+        flux_factor=chip.flux_factor,
         wcsname=exposure.wcsname,
         transformation_sha256=exposure.transformation_sha256,
         frame=exposure.frame,
@@ -291,6 +294,7 @@ def _description(
         full_pixels=planned.full_pixels,
         s_region=s_region(outline),
         inputs=rows,
+        final=FinalParameters(pixfrac=shop.options.pixfrac, bits=planned.bits, variance=False),
         wcs_policy=shop.options.wcs_policy,
         run=shop.run.id,
         policy=shop.policy_id,
@@ -304,7 +308,7 @@ def _bands(
     shop: Workshop, planned: PlannedProduct, chips: Sequence[PreparedChip], masks: Mapping[str, str]
 ) -> Iterator[Band]:
     same = shop.made.get(planned.pixels_address(masks))
-    if same is not None and context_planes(len(chips)) == 1:
+    if same is not None:
         return product_bands(same)
     return drizzle_bands(
         [chip.drizzle_input(planned.bits) for chip in chips],
