@@ -95,6 +95,8 @@ class ChipPixels:
         Electrons, of the amplifiers that read this chip; 0 where the header has none.
     primary : fits.Header
         Of the file.
+    reset_bits : int
+        DQ flags that are cleared as they are read.
     """
 
     extver: int
@@ -108,6 +110,7 @@ class ChipPixels:
     _error: ImagePlane | None = field(repr=False)
     _quality: ImagePlane | None = field(repr=False)
     primary: fits.Header = field(default_factory=fits.Header, repr=False)
+    reset_bits: int = 0
 
     @property
     def path(self) -> Path:
@@ -137,13 +140,14 @@ class ChipPixels:
         if self._quality is None:
             return np.zeros((last - first, self.shape[1]), dtype=np.uint16)[:, columns]
         # int16 on disk: the sign bit is a flag like any other
-        return self._quality.read(first, last, np.int32, columns).astype(np.uint16)
+        flags = self._quality.read(first, last, np.int32, columns).astype(np.uint16)
+        return flags & np.uint16(_ALL_FLAGS & ~self.reset_bits) if self.reset_bits else flags
 
     def good(
         self, bits: Bits, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
     ) -> NDArray[np.bool_]:
         """Return where DQ holds no flag but those of ``bits`` (`bad_flags`), boolean rows."""
-        bad = bad_flags(bits)
+        bad = bad_flags(bits) & ~self.reset_bits
         if bad == 0:
             last = self.shape[0] if last is None else last
             return np.ones((last - first, self.shape[1]), dtype=np.bool_)[:, columns]
