@@ -85,17 +85,3 @@ def find_hits_rows(
     science = chip.electrons(low, low + seen.shape[0]) - np.float32(chip.sky)
     old = first.CosmicRayParameters(snr=parameters.snr, scale=parameters.scale)
     return first._two_passes(science, seen, chip, old)[top - low : bottom - low]
-
-
-def measure_skies(exposures: Sequence[Sequence[PreparedChip]], statistic: str) -> list[tuple[float, ...]]:
-    """Return the sky of each chip, electrons."""
-    from hapctl.processing.imaging.grid import native_scale
-    from hapctl.processing.imaging.sky import exposure_sky, sky_level
-
-    return [
-        exposure_sky(
-            [sky_level(chip.electrons(), chip.good(0), statistic) for chip in chips],  # type: ignore[arg-type]
-            [native_scale(chip.wcs) for chip in chips],
-        )
-        for chips in exposures
-    ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from hapctl.processing.imaging.chip_data import Bits, bad_flags
+from hapctl.processing.astrometry.solution import ChipWcs
 from hapctl.processing.imaging.compare_pass import (
     BLOCK_ROWS,
     ComparedChip,
@@ -22,7 +22,7 @@ from hapctl.processing.imaging.compare_pass import (
 )
 from hapctl.processing.imaging.drizzle import Band, Drizzle, default_band_rows
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.interim_steps import measure_skies, prepare_drizzle
+from hapctl.processing.imaging.interim_steps import prepare_drizzle
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.oriented_grid import oriented_grid
@@ -31,6 +31,8 @@ from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParamet
 from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, new_plane
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.separate_pass import SeparatePass, separate_and_combine
+from hapctl.processing.imaging.sky import ChipSky, measure_skies
+from hapctl.processing.imaging.static_mask import chip_mask, static_masks
 from hapctl.processing.imaging.step_choice import choose_steps
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.imaging.weights import weighted
@@ -38,8 +40,6 @@ from hapctl.processing.imaging.windows import bands
 
 Exposure = tuple[PreparedChip, ...]
 ExposureSet = Sequence[Sequence[PreparedChip]]
-
-_ALL_FLAGS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -74,25 +74,6 @@ class Comparison:
         return tuple(tuple(chip.untested for chip in chips) for chips in self.chips)
 
 
-def cleared(parameters: DrizzleParameters) -> DrizzleParameters:
-    """Return the parameters with the flags of earlier cosmic-ray tests taken as good in every step."""
-    flags = parameters.cosmic_rays.reset_bits
-    if flags == 0:
-        return parameters
-    return replace(
-        parameters,
-        sky=replace(parameters.sky, bits=accepting(parameters.sky.bits, flags)),
-        separate=replace(parameters.separate, bits=accepting(parameters.separate.bits, flags)),
-        final=replace(parameters.final, bits=accepting(parameters.final.bits, flags)),
-    )
-
-
-def accepting(bits: Bits, flags: int) -> Bits:
-    """Return the DQ flags taken as good with some more of them; None where no flag is bad any more."""
-    bad = bad_flags(bits) & ~flags
-    return _ALL_FLAGS & ~bad if bad else None
-
-
 def measure_exposures(
     exposures: ExposureSet,
     parameters: DrizzleParameters,
@@ -114,20 +95,35 @@ def measure_exposures(
     Returns
     -------
     tuple of tuples of PreparedChip
-        With ``static``, ``sky`` and ``sky_total``.
+        With ``static``, ``sky`` and ``sky_total``; the flags of `reset_bits` are cleared as they are read.
     """
-    clock = clock or Stopwatch()
-    with clock.step("sky"):
-        skies = measure_skies(exposures, parameters.sky.statistic)
+    observer, clock = observer or Observer(), clock or Stopwatch()
+    found = [[_reset(chip, parameters.cosmic_rays.reset_bits) for chip in chips] for chips in exposures]
+    with clock.step("static_mask", with_threads=True):
+        masks = static_masks(found, parameters.static_mask, threads)
+    for number, chips in enumerate(found):
+        for place, chip in enumerate(chips):
+            if (mask := chip_mask(masks, chip)) is not None:
+                observer.static_mask(number, place, mask)
+                chips[place] = replace(chip, static=mask)
+    with clock.step("sky", with_threads=True):
+        skies = measure_skies(found, parameters.sky, origin=parameters.lookup_origin, threads=threads)
     return tuple(
-        tuple(replace(chip, sky=sky, sky_total=sky) for chip, sky in zip(chips, found, strict=True))
-        for chips, found in zip(exposures, skies, strict=True)
+        tuple(_with_sky(chip, sky) for chip, sky in zip(chips, known, strict=True))
+        for chips, known in zip(found, skies, strict=True)
     )
 
 
-def comparison_grid(exposures: ExposureSet, parameters: DrizzleParameters) -> OutputGrid:
-    """Return the grid of the comparison: by default scale and orientation of the first chip."""
-    chips = [chip.wcs for exposure in exposures for chip in exposure]
+def _reset(chip: PreparedChip, flags: int) -> PreparedChip:
+    return replace(chip, pixels=replace(chip.pixels, reset_bits=chip.pixels.reset_bits | flags))
+
+
+def _with_sky(chip: PreparedChip, sky: ChipSky) -> PreparedChip:
+    return replace(chip, sky=sky.subtract, sky_total=max(sky.level, sky.taken))
+
+
+def comparison_grid(chips: Sequence[ChipWcs], parameters: DrizzleParameters) -> OutputGrid:
+    """Return the grid on which exposures of chips are compared: by default like the first chip."""
     chosen = parameters.separate
     return oriented_grid(chips, chosen.scale, chosen.rotation, parameters.lookup_origin)
 
@@ -181,8 +177,8 @@ def compare_exposures(
     steps = choose_steps(parameters, len(given), watched=observer is not None)
     if not steps.separate:
         return Comparison(given, note=steps.note)
-    chosen = grid or comparison_grid(given, parameters)
-    shared = (chosen, cleared(parameters))
+    chosen = grid or comparison_grid([chip.wcs for chips in given for chip in chips], parameters)
+    shared = (chosen, parameters)
     watched = (observer or Observer(), clock or Stopwatch())
     plane = new_plane(chosen, in_memory_bytes=in_memory_bytes, folder=scratch) if steps.median else None
     known = separate_and_combine(
@@ -235,7 +231,7 @@ def drizzle_exposures(
     Band
         From the bottom up; SCI in electrons per second, whatever the units of the product.
     """
-    final = cleared(parameters).final
+    final = parameters.final
     chips = [final_chip(chip, final, grid) for exposure in exposures for chip in exposure]
     drizzle = prepare_drizzle(
         [chip.drizzle_input(final.bits) for chip in chips],

@@ -33,13 +33,22 @@ class Stopwatch:
         self._seconds: dict[str, StepSeconds] = {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Count the time of a block, in the thread it runs in, for a step."""
-        processor, clock = time.thread_time(), time.perf_counter()
+    def step(self, name: str, *, with_threads: bool = False) -> Iterator[None]:
+        """Count the time of a block for a step.
+
+        Parameters
+        ----------
+        name : str
+        with_threads : bool
+            Count the processor time of all threads, for a block that has threads of its own while nothing
+            else runs; else that of the thread the block runs in.
+        """
+        used = time.process_time if with_threads else time.thread_time
+        processor, clock = used(), time.perf_counter()
         try:
             yield
         finally:
-            self._add(name, time.thread_time() - processor, time.perf_counter() - clock)
+            self._add(name, used() - processor, time.perf_counter() - clock)
 
     def _add(self, name: str, processor: float, clock: float) -> None:
         with self._lock:
