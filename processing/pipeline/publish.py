@@ -27,6 +27,7 @@ from hapctl.archive.products import (
     put_product_in_force,
 )
 from hapctl.archive.runs import Run
+from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.product_file import aside, file_sha256
 
 Move = Mapping[str, str]
@@ -150,12 +151,3 @@ def drop_backups(moves: Sequence[Move]) -> None:
 def _sync_folders(moves: Sequence[Move]) -> None:
     for folder in sorted({os.path.dirname(move["to"]) for move in moves}):
         sync_folder(Path(folder))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
