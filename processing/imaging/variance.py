@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VarianceReader = Callable[[int, int, int, int], NDArray[np.float32]]
 """``read(y0, y1, x0, x1)``: variance of a block of the values that are drizzled, (electrons/s)^2."""
 _GAUSSIAN_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))  # full width at half maximum over sigma
-_NODES = 256
+_NODES = 96
 
 
 def variance_blocks(chip: "PreparedChip", blotted: Rows | None = None) -> VarianceReader:
