@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 from hapctl.processing.astrometry.exposure import filter_elements, rejections_of
 from hapctl.processing.astrometry.file_kinds import rejected_kind
-from hapctl.processing.astrometry.fits_structure import Extension, read_fits, text
+from hapctl.processing.astrometry.fits_structure import Extension, Header, read_fits, text
 from hapctl.processing.astrometry.reading import solutions_in
 from hapctl.processing.astrometry.solution import WcsSolution
 from hapctl.processing.errors import MissingFileError, NoViableDataError, UnusableFileError, UsageProblemError
@@ -70,7 +70,7 @@ class InputExposure:
 
     file: InputFile
     solution: WcsSolution
-    header: dict[str, str | int | float | bool]
+    header: Header
     filters: tuple[str, ...]
 
 
@@ -269,8 +269,7 @@ def _read(file: InputFile, extensions: list[Extension]) -> InputExposure:
             "update the WCS of the file",
         )
     top = extensions[0].header
-    plain = {name: value for name, value in top.items() if isinstance(value, str | int | float)}
-    return InputExposure(file, solution, plain, filter_elements(top))
+    return InputExposure(file, solution, top, filter_elements(top))
 
 
 def shown_size(size: float) -> str:

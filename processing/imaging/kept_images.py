@@ -7,7 +7,7 @@ Files are written aside and get their names when all is done.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 from hapctl.processing.imaging.durable import sync_folder, told_where
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.mask_file import PackedMask, write_mask
+from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer, Rows
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_file import aside
@@ -185,7 +185,7 @@ class KeptImages(Observer):
                 image.close()
             for name, masks in self._masks.items():
                 path = self.folder / f"{name}.fits"
-                write_mask(aside(path), masks, [("ROOTNAME", name, "what it was made of")])
+                _write_masks(aside(path), masks)
             paths = [path for path in self._paths() if aside(path).exists()]
             for path in paths:
                 os.replace(aside(path), path)
@@ -207,6 +207,20 @@ class KeptImages(Observer):
             image.abandon()
         for path in self._paths():
             aside(path).unlink(missing_ok=True)
+
+
+def _write_masks(path: Path, masks: Mapping[int, PackedMask]) -> None:
+    """Write a byte image for each chip, MASK with its EXTVER: 1 where set."""
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for extver, mask in sorted(masks.items()):
+        image = mask.rows(0, mask.shape[0]).astype(np.uint8)
+        hdu = fits.CompImageHDU(image, name="MASK", compression_type="PLIO_1")
+        hdu.header["EXTVER"] = extver
+        hdus.append(hdu)
+    with open(path, "wb") as file:
+        hdus.writeto(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _unit(unit: str) -> fits.Header:
