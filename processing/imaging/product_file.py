@@ -15,6 +15,7 @@ from typing import Self
 
 import numpy as np
 from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.fits_parts import FilePart, PartsFile
 from hapctl.processing.imaging.product_description import Layer, ProductDescription, context_planes
 from hapctl.processing.imaging.product_header import lone_header, primary_header
@@ -191,6 +192,7 @@ class SeparateWriter(BandWriter):
         written = super().finish()
         for file, final in zip(self._files, self._final, strict=True):
             os.replace(file.path, final)
+        sync_folder(self._final[0].parent)
         return WrittenProduct(self._final[0], written.pixels_sha256, written.statistics, self._final)
 
 
@@ -227,6 +229,7 @@ def write_product(
     if separate:
         return written
     os.replace(written.path, path)
+    sync_folder(path.parent)
     return WrittenProduct(path, written.pixels_sha256, written.statistics, (path,))
 
 

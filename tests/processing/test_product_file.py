@@ -3,6 +3,7 @@
 import errno
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,19 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from hapctl.processing.errors import TooLargeError
-from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_bands
+from hapctl.processing.imaging.drizzle import Band, DrizzleInput, drizzle_bands
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
-from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct
-from hapctl.processing.imaging.product_header import ProductDescription
+from hapctl.processing.imaging.parameters import FinalParameters
+from hapctl.processing.imaging.product_bands import product_bands
+from hapctl.processing.imaging.product_description import InputChip, ProductDescription
+from hapctl.processing.imaging.product_file import (
+    ProductWriter,
+    WrittenProduct,
+    predicted_bytes,
+    write_product,
+)
+from hapctl.processing.imaging.product_images import image_header
+from hapctl.processing.imaging.product_statistics import StatisticsGatherer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.product_descriptions import description, input_chip
@@ -244,3 +254,232 @@ def test_a_full_disk_is_met_before_the_work(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(TooLargeError, match="no room"):
         ProductWriter(tmp_path / "x.fits", description(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def with_variance(chips: int, **final: object) -> tuple[ProductDescription, list[Band]]:
+    """A product with VAR and ERR, and its bands per second."""
+    parameters = replace(FinalParameters(error=True), **final)  # type: ignore[arg-type]
+    product = replace(description(chips), final=parameters, noise_correlation=1.5)
+    science, weight, context = random_pixels(product.grid, chips)
+    weight[np.isnan(science)] = 0.0
+    variance = np.where(weight > 0, np.float32(0.25) + weight, np.float32(np.nan))
+    bands = []
+    for first in range(0, science.shape[0], 33):
+        rows = slice(first, first + 33)
+        planes = context[:, rows] if parameters.context else context[:0, rows]
+        bands.append(Band(first, science[rows], weight[rows], planes, variance[rows]))
+    return product, bands
+
+
+def gathered(bands: list[Band]) -> dict[str, np.ndarray]:
+    """The whole images of bands."""
+    images = {name: np.concatenate([getattr(band, name) for band in bands]) for name in ("sci", "wht", "var")}
+    return {**images, "ctx": np.concatenate([band.ctx for band in bands], axis=1)}
+
+
+@pytest.mark.parametrize("chips", [2, 70])
+def test_variance_and_error_are_written(tmp_path: Path, chips: int) -> None:
+    product, bands = with_variance(chips)
+    path = tmp_path / product.name
+    made = write_product(path, product, bands)
+    assert made.paths == (path,)
+    assert path.stat().st_size == predicted_bytes(product)
+    images = gathered(bands)
+    with fits.open(path, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "WHT", "CTX", "VAR", "ERR", "HDRTAB"]
+        assert hdus[0].header["NEXTEND"] == 6
+        assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus)
+        assert np.array_equal(hdus["VAR"].data, images["var"], equal_nan=True)
+        assert np.array_equal(hdus["ERR"].data, np.sqrt(images["var"]), equal_nan=True)
+        assert (hdus["VAR"].header["BUNIT"], hdus["ERR"].header["BUNIT"]) == (
+            "(ELECTRONS/S)**2",
+            "ELECTRONS/S",
+        )
+        assert [hdus[name].header["NOISER"] for name in ("SCI", "VAR", "ERR")] == [1.5] * 3
+        assert np.isnan(hdus["VAR"].data[hdus["WHT"].data == 0]).all()
+    assert [child.name for child in tmp_path.iterdir()] == [product.name]
+
+
+@pytest.mark.parametrize("chips", [2, 70])
+@pytest.mark.parametrize("context", [True, False])
+def test_separate_files_hold_the_same(tmp_path: Path, chips: int, context: bool) -> None:
+    product, bands = with_variance(chips, context=context)
+    whole = write_product(tmp_path / "whole.fits", product, bands)
+    made = write_product(tmp_path / "OUT.fits", product, bands, separate=True)
+    names = ["OUT_sci.fits", "OUT_wht.fits", *(["OUT_ctx.fits"] if context else [])]
+    assert [path.name for path in made.paths] == [*names, "OUT_var.fits", "OUT_err.fits"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == sorted(
+        ["whole.fits", *(path.name for path in made.paths)]
+    )
+    assert made.pixels_sha256 == whole.pixels_sha256
+    assert made.statistics == whole.statistics
+    assert sum(path.stat().st_size for path in made.paths) == predicted_bytes(product, separate=True)
+    with fits.open(whole.path) as hdus:
+        for path in made.paths:
+            layer = path.stem[-3:].upper()
+            with fits.open(path, checksum=True) as alone:
+                alone.verify("exception")
+                assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in alone)
+                assert np.array_equal(alone[0].data, hdus[layer].data, equal_nan=layer not in ("CTX",))
+                header = alone[0].header
+                assert header["FILENAME"] == path.name
+                assert header["NUMEXP"] == chips
+                assert (header["EXTNAME"], header["BUNIT"]) == (layer, hdus[layer].header["BUNIT"])
+                both = [WCS(one, naxis=2) for one in (header, hdus[layer].header)]
+                sky = [one.all_pix2world([1.0, 50.0], [2.0, 90.0], 0) for one in both]
+                assert np.array_equal(*sky)
+                assert [hdu.name for hdu in alone[1:]] == (["HDRTAB"] if layer == "SCI" else [])
+
+
+@pytest.mark.parametrize("context", [True, False])
+@pytest.mark.parametrize("chips", [1, 33])
+def test_bands_are_read_back(tmp_path: Path, chips: int, context: bool) -> None:
+    product, bands = with_variance(chips, context=context)
+    write_product(tmp_path / "x.fits", product, bands)
+    found, given = gathered(list(product_bands(tmp_path / "x.fits"))), gathered(bands)
+    assert found.keys() == given.keys()
+    assert all(np.array_equal(found[name], given[name], equal_nan=name != "ctx") for name in given)
+    old = description(chips)
+    written(tmp_path / "y.fits", old, random_pixels(old.grid, chips))
+    assert all(band.var is None for band in product_bands(tmp_path / "y.fits"))
+
+
+@pytest.mark.parametrize(
+    ("weight", "unit", "power"), [("EXP", "S", 0), ("ERR", "ELECTRONS**-2", -2), ("IVM", "ELECTRONS**-2", -2)]
+)
+def test_counts_are_those_of_the_whole_time(tmp_path: Path, weight: str, unit: str, power: int) -> None:
+    product, bands = with_variance(2, units="counts", weight=weight, fill_value=-7.0)
+    for band in bands:
+        band.sci[band.wht == 0] = -7.0
+    write_product(tmp_path / "x.fits", product, bands)
+    given, time = gathered(bands), np.float32(120.0)
+    with fits.open(tmp_path / "x.fits") as hdus:
+        data = given["wht"] > 0
+        assert np.array_equal(hdus["SCI"].data[data], given["sci"][data] * time)
+        assert (hdus["SCI"].data[~data] == -7.0).all()  # the fill value is not scaled
+        assert np.allclose(hdus["VAR"].data[data], given["var"][data] * time**2)
+        assert np.allclose(hdus["WHT"].data, given["wht"] * float(time) ** power)
+        assert (hdus["SCI"].header["BUNIT"], hdus["WHT"].header["BUNIT"]) == ("ELECTRONS", unit)
+        assert hdus["WHT"].header["WHTTYPE"] == weight
+        assert (hdus[0].header["D001OUUN"], hdus[0].header["D001FVAL"]) == ("counts", -7.0)
+
+
+@pytest.mark.parametrize(("scale", "unit"), [("exptime", "S"), ("expsq", "S**2"), ("number", "")])
+def test_units_of_exposure_weights(scale: str, unit: str) -> None:
+    product = replace(description(1), final=FinalParameters(weight_scale=scale))  # type: ignore[arg-type]
+    header = image_header(product, "WHT")
+    assert (header["BUNIT"], header["WHTTYPE"], header["WHTSCALE"]) == (unit, "EXP", scale)
+
+
+def test_a_drizzle_without_a_catalog(tmp_path: Path) -> None:
+    inputs = tuple(
+        InputChip(
+            rootname="a_file",
+            file_name="a_file_flt.fits",
+            extver=extver,
+            chip=3 - extver,
+            context_bit=extver - 1,
+            exposure_time=60.0,
+            mjd_start=52377.86,
+            mjd_end=52377.87,
+            sky=3.0,
+            idcscale=0.05,
+        )
+        for extver in (1, 2)
+    )
+    product = ProductDescription(
+        name="mine.fits",
+        kind="drizzle",
+        instrument="ACS",
+        detector="WFC",
+        filter="F606W",
+        grid=description(1).grid,
+        inputs=inputs,
+        final=FinalParameters(pixfrac=0.8, variance=False),
+    )
+    science, weight, context = random_pixels(product.grid, 2)
+    write_product(tmp_path / "mine.fits", product, [Band(0, science, weight, context)])
+    with fits.open(tmp_path / "mine.fits") as hdus:
+        header = hdus[0].header
+        assert (header["NUMEXP"], header["NDRIZIM"], header["EXPTIME"]) == (1, 2, 60.0)  # exposures; chips
+        assert (header["D001PIXF"], header["D001KERN"], header["D001ISCL"]) == (0.8, "square", 0.05)
+        assert header["D001FVAL"] == "NaN"
+        absent = ("HAPLEVEL", "IPPPSSOO", "SKYCELL", "HAPRUN", "HAPPOLCY", "HAPPARAM", "HAPINPUT", "WCSPOLCY")
+        assert not [keyword for keyword in absent if keyword in header]
+        assert "NOISER" not in hdus["SCI"].header
+        assert "WCSNAME" not in hdus["SCI"].header
+        names = hdus["HDRTAB"].columns.names
+        assert {"ROOTNAME", "CTXBIT", "MDRIZSKY", "IDCSCALE", "FLUXFACT"} <= set(names)
+        assert not {"HAPEXPNAME", "WCSRUN", "MASKSHA"} & set(names)
+
+
+def test_mixed_filters_have_no_photometry() -> None:
+    product = replace(description(2), inputs=(input_chip(0), input_chip(1, filter="F814W")))
+    assert "PHOTFLAM" not in image_header(product, "SCI")
+
+
+def test_a_band_without_variance_is_no_band_of_a_product_with_it(tmp_path: Path) -> None:
+    product, bands = with_variance(1)
+    with pytest.raises(ValueError, match="variance"):
+        write_product(tmp_path / "x.fits", product, [replace(band, var=None) for band in bands])
+    assert list(tmp_path.iterdir()) == []
+
+
+def broken(bands: list[Band]) -> Iterator[Band]:
+    """Bands until something fails."""
+    yield from bands[:2]
+    raise RuntimeError
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_what_fails_leaves_the_old_product(tmp_path: Path, separate: bool) -> None:
+    product, bands = with_variance(1)
+    first = write_product(tmp_path / "x.fits", product, bands, separate=separate)
+    before = {path: path.read_bytes() for path in first.paths}
+    with pytest.raises(RuntimeError):
+        write_product(tmp_path / "x.fits", replace(product, run=8), broken(bands), separate=separate)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_disk_that_fills_up_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separate: bool
+) -> None:
+    product, bands = with_variance(1)
+    written_before = []
+
+    def full(file: int, data: memoryview, offset: int) -> int:
+        written_before.append(offset)
+        if len(written_before) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return os_pwrite(file, data, offset)
+
+    os_pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(TooLargeError, match="no room"):
+        write_product(tmp_path / "x.fits", product, bands, separate=separate)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_context(tmp_path: Path) -> None:
+    product, bands = with_variance(2, context=False)
+    made = write_product(tmp_path / "x.fits", product, bands)
+    data = gathered(bands)["wht"] > 0
+    assert made.statistics.covered_pixels == data.sum()
+    assert made.statistics.median_weight == pytest.approx(np.median(gathered(bands)["wht"][data]), rel=2e-4)
+    header = fits.getheader(tmp_path / "x.fits")
+    assert "MEANNEXP" not in header
+    assert header["MEANWHT"] == pytest.approx(gathered(bands)["wht"][data].mean(dtype=float))
+
+
+@given(exponent=st.floats(-30, 30), spread=st.floats(0.01, 3.0))
+@settings(max_examples=20, deadline=None)
+def test_the_median_weight_of_any_size(exponent: float, spread: float) -> None:
+    """Inverse variances may be of any size."""
+    rng = np.random.default_rng(1)
+    weight = (10.0**exponent * np.exp(rng.normal(0.0, spread, (40, 50)))).astype(np.float32)
+    gatherer = StatisticsGatherer([[0]], [10.0])
+    gatherer.add(weight[:17], np.ones((1, 17, 50), np.int32))
+    gatherer.add(weight[17:], np.ones((1, 23, 50), np.int32))
+    assert gatherer.result().median_weight == pytest.approx(float(np.median(weight)), rel=2e-4)
