@@ -1,0 +1,498 @@
+"""Exposures compared with each other: single drizzles combined, chips tested against what they agree on.
+
+Contract: everything is float32, elementwise and in one order; a value depends on its pixel and the few around
+it, not on blocks, threads or the vector build. Exposures are taken in the order given.
+
+A single drizzle counts in a pixel where its weight reaches the least one of its exposure, its value is
+finite and lies within the thresholds; a pixel where none counts is NaN.
+"""
+
+import numpy as np
+
+from libc.math cimport INFINITY, NAN, fabsf, sqrtf
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cdef enum:
+    WIDTH = 64
+
+cdef enum:
+    MEDIAN = 0
+    MEAN = 1
+    SUM = 2
+    MINMED = 3
+
+cdef enum:
+    SECOND = 1  # fails the test of the second pass
+    FIRST = 2  # fails that of the first
+
+
+# A weight of 0 never counts.
+cdef float LEAST_POSITIVE = 1e-30
+
+
+cdef struct Exposure:
+    const float *values
+    const float *weights
+    Py_ssize_t values_stride
+    Py_ssize_t weights_stride
+    float least_weight
+    float lower
+    float upper
+    float time
+    float per_rate
+    float floor
+
+
+cdef struct Rule:
+    int kind
+    int low
+    int high
+    bint ignoring
+
+
+cdef struct Block:
+    int count[WIDTH]
+    float poisson[WIDTH]
+    float floor[WIDTH]
+    float lowest[WIDTH]
+    float middle[WIDTH]
+
+
+cdef inline void sort_pair(float *one, float *other) noexcept nogil:
+    cdef float small, large
+    cdef int k
+    for k in range(WIDTH):
+        small = other[k] if other[k] < one[k] else one[k]
+        large = one[k] if other[k] < one[k] else other[k]
+        one[k] = small
+        other[k] = large
+
+
+cdef void sort_lanes(float *lanes, int n) noexcept nogil:
+    """Batcher's odd-even merge sort of n rows of lanes, each lane for itself (Knuth, vol. 3, 5.2.2 M)."""
+    cdef int p = 1
+    cdef int d, i, j
+    while p < n:
+        d = p
+        while d >= 1:
+            j = d % p
+            while j + d < n:
+                for i in range(min(d, n - j - d)):
+                    if (i + j) // (2 * p) == (i + j + d) // (2 * p):
+                        sort_pair(lanes + (i + j) * WIDTH, lanes + (i + j + d) * WIDTH)
+                j += 2 * d
+            d //= 2
+        p *= 2
+
+
+cdef inline void load(
+    const Exposure *exposure, Py_ssize_t row, Py_ssize_t start, int n, float least_weight, float *lane, Block *block
+) noexcept nogil:
+    """One exposure's values, infinite where it does not count; keeps the noise of the lowest."""
+    cdef const float *values = exposure.values + row * exposure.values_stride + start
+    cdef const float *weights = exposure.weights + row * exposure.weights_stride + start
+    cdef float value
+    cdef bint good
+    cdef int k
+    for k in range(n):
+        value = values[k]
+        # The comparisons are false for NaN.
+        good = (
+            (weights[k] >= least_weight) & (value >= exposure.lower) & (value <= exposure.upper)
+            & (fabsf(value) < INFINITY)
+        )
+        lane[k] = value if good else INFINITY
+        block.count[k] += good
+        good = lane[k] < block.lowest[k]
+        block.lowest[k] = lane[k] if good else block.lowest[k]
+        block.poisson[k] = exposure.per_rate if good else block.poisson[k]
+        block.floor[k] = exposure.floor if good else block.floor[k]
+
+
+cdef inline void empty(Block *block) noexcept nogil:
+    cdef int k
+    for k in range(WIDTH):
+        block.count[k] = 0
+        block.lowest[k] = INFINITY
+        block.poisson[k] = 0.0
+        block.floor[k] = 0.0
+
+
+cdef void load_all(
+    const Exposure *exposures, int count, const Rule *rule, Py_ssize_t row, Py_ssize_t start, int n, float *lanes,
+    Block *block
+) noexcept nogil:
+    cdef int i
+    empty(block)
+    for i in range(count):
+        load(&exposures[i], row, start, n, exposures[i].least_weight, lanes + i * WIDTH, block)
+    if rule.ignoring:
+        load_where_none(exposures, count, row, start, n, lanes, block)
+
+
+cdef void load_where_none(
+    const Exposure *exposures, int count, Py_ssize_t row, Py_ssize_t start, int n, float *lanes, Block *block
+) noexcept nogil:
+    """Where no exposure counts, take all that have any weight."""
+    cdef Block one
+    cdef float lane[WIDTH]
+    cdef int chosen[WIDTH]
+    cdef int i, k, wanted
+    wanted = 0
+    for k in range(n):
+        chosen[k] = block.count[k] == 0
+        wanted += chosen[k]
+    if wanted == 0:
+        return
+    empty(&one)
+    for i in range(count):
+        load(&exposures[i], row, start, n, LEAST_POSITIVE, lane, &one)
+        for k in range(n):
+            lanes[i * WIDTH + k] = lane[k] if chosen[k] else lanes[i * WIDTH + k]
+    for k in range(n):
+        if chosen[k]:
+            block.count[k] = one.count[k]
+            block.lowest[k] = one.lowest[k]
+            block.poisson[k] = one.poisson[k]
+            block.floor[k] = one.floor[k]
+
+
+cdef inline void kept(const Rule *rule, int count, int *first, int *last) noexcept nogil:
+    """Ranks left when the lowest and highest are left out; at least one stays, the low ones go last."""
+    cdef int high = rule.high
+    cdef int low = rule.low
+    if rule.kind == MINMED:
+        high = 0 if count < 3 else max(high, 1)
+        low = 0 if count < 3 else low
+    high = min(high, max(count - 1, 0))
+    first[0] = min(low, max(count - high - 1, 0))
+    last[0] = count - high - 1
+
+
+cdef inline void middle_of_lanes(const Rule *rule, const float *lanes, int exposures, Block *block) noexcept nogil:
+    cdef int first, last, k
+    cdef int below[WIDTH]
+    cdef int above[WIDTH]
+    cdef float low[WIDTH]
+    cdef float high[WIDTH]
+    cdef int i
+    for k in range(WIDTH):
+        kept(rule, block.count[k], &first, &last)
+        below[k] = (first + last) // 2
+        above[k] = (first + last + 1) // 2
+        low[k] = NAN
+        high[k] = NAN
+    for i in range(exposures):
+        for k in range(WIDTH):
+            low[k] = lanes[i * WIDTH + k] if below[k] == i else low[k]
+            high[k] = lanes[i * WIDTH + k] if above[k] == i else high[k]
+    for k in range(WIDTH):
+        block.middle[k] = <float>0.5 * (low[k] + high[k]) if block.count[k] > 0 else NAN
+
+
+cdef inline void mean_of_lanes(const Rule *rule, const float *lanes, Block *block) noexcept nogil:
+    cdef int first, last, i, k
+    cdef double total
+    for k in range(WIDTH):
+        kept(rule, block.count[k], &first, &last)
+        total = 0.0
+        for i in range(first, last + 1):
+            total += lanes[i * WIDTH + k]
+        block.middle[k] = <float>(total / (last - first + 1)) if block.count[k] > 0 else NAN
+
+
+cdef inline void sum_of_exposures(
+    const Rule *rule, const Exposure *exposures, const float *unsorted, const float *lanes, int count, Block *block
+) noexcept nogil:
+    """Electrons of the exposures whose rates lie between the lowest and the highest that are kept."""
+    cdef int first, last, i, k
+    cdef double total
+    cdef float low, high, value
+    for k in range(WIDTH):
+        kept(rule, block.count[k], &first, &last)
+        total = 0.0
+        if block.count[k] > 0:
+            low = lanes[first * WIDTH + k]
+            high = lanes[last * WIDTH + k]
+            for i in range(count):
+                value = unsorted[i * WIDTH + k]
+                if low <= value <= high:
+                    total += <double>value * exposures[i].time
+        block.middle[k] = <float>total if block.count[k] > 0 else NAN
+
+
+cdef void combine_block(
+    const Exposure *exposures, int count, const Rule *rule, Py_ssize_t row, Py_ssize_t start, int n, float *lanes,
+    Block *block
+) noexcept nogil:
+    cdef float *unsorted = lanes + count * WIDTH
+    cdef int i
+    load_all(exposures, count, rule, row, start, n, lanes, block)
+    if rule.kind == SUM:
+        for i in range(count * WIDTH):
+            unsorted[i] = lanes[i]
+    sort_lanes(lanes, count)
+    if rule.kind == MEAN:
+        mean_of_lanes(rule, lanes, block)
+    elif rule.kind == SUM:
+        sum_of_exposures(rule, exposures, unsorted, lanes, count, block)
+    else:
+        middle_of_lanes(rule, lanes, count, block)
+
+
+cdef void combine_rows(
+    const Exposure *exposures, int count, const Rule *rule, float *lanes, float[:, ::1] combined,
+    unsigned short[:, ::1] depth, float[:, ::1] lowest, float[:, ::1] excess
+) noexcept nogil:
+    cdef Block block
+    cdef Py_ssize_t row, start
+    cdef float variance
+    cdef int k, n
+    for row in range(combined.shape[0]):
+        start = 0
+        while start < combined.shape[1]:
+            n = <int>min(<Py_ssize_t>WIDTH, combined.shape[1] - start)
+            combine_block(exposures, count, rule, row, start, n, lanes, &block)
+            for k in range(n):
+                combined[row, start + k] = block.middle[k]
+                depth[row, start + k] = <unsigned short>block.count[k]
+            if rule.kind == MINMED:
+                for k in range(n):
+                    variance = (block.middle[k] if block.middle[k] > 0.0 else <float>0.0) * block.poisson[k]
+                    variance += block.floor[k]
+                    variance *= <float>0.5 if block.count[k] == 2 else <float>1.0
+                    lowest[row, start + k] = block.lowest[k]
+                    excess[row, start + k] = (block.middle[k] - block.lowest[k]) / sqrtf(variance)
+            start += WIDTH
+
+
+cdef void fill_exposure(
+    Exposure *exposure, const float[:, ::1] values, const float[:, ::1] weights, const float[:] terms
+):
+    exposure.values = &values[0, 0]
+    exposure.weights = &weights[0, 0]
+    exposure.values_stride = values.shape[1]
+    exposure.weights_stride = weights.shape[1]
+    exposure.least_weight = terms[0] if terms[0] > LEAST_POSITIVE else LEAST_POSITIVE
+    exposure.lower = terms[1]
+    exposure.upper = terms[2]
+    exposure.time = terms[3]
+    exposure.per_rate = terms[4]
+    exposure.floor = terms[5]
+
+
+def combine(
+    list values, list weights, const float[:, ::1] terms not None, int kind, int low, int high, bint ignoring,
+    float[:, ::1] combined not None, unsigned short[:, ::1] depth not None, float[:, ::1] lowest not None,
+    float[:, ::1] excess not None
+):
+    """Combine single drizzles, each (rows, nx); ``lowest`` and ``excess`` are filled for minmed alone.
+
+    ``terms`` of an exposure: least weight, lower and upper threshold (rates), exposure time, variance of a rate
+    per rate, and that of a rate of 0. ``excess`` is middle minus lowest in sigma of the lowest exposure (of half
+    the difference where there are two).
+    """
+    cdef int count = len(values)
+    cdef Rule rule
+    cdef Exposure *exposures
+    cdef float *lanes
+    cdef int i
+    shape = (combined.shape[0], combined.shape[1])
+    for i in range(count):
+        if values[i].shape != shape or weights[i].shape != shape:
+            raise ValueError(f"a single drizzle of {values[i].shape} for rows of {shape}")
+    if terms.shape[0] != count or terms.shape[1] != 6 or (depth.shape[0], depth.shape[1]) != shape:
+        raise ValueError("terms or depth of another shape")
+    if kind == MINMED and not ((lowest.shape[0], lowest.shape[1]) == (excess.shape[0], excess.shape[1]) == shape):
+        raise ValueError("lowest or excess of another shape")
+    rule.kind, rule.low, rule.high, rule.ignoring = kind, low, high, ignoring
+    if shape[0] == 0 or shape[1] == 0:
+        return
+    exposures = <Exposure *>malloc(max(count, 1) * sizeof(Exposure))
+    lanes = <float *>malloc((2 * count + 1) * WIDTH * sizeof(float))
+    if exposures == NULL or lanes == NULL:
+        free(exposures)
+        free(lanes)
+        raise MemoryError()
+    try:
+        for i in range(count):
+            fill_exposure(&exposures[i], values[i], weights[i], terms[i])
+        for i in range(2 * count * WIDTH):
+            lanes[i] = INFINITY
+        with nogil:
+            combine_rows(exposures, count, &rule, lanes, combined, depth, lowest, excess)
+    finally:
+        free(exposures)
+        free(lanes)
+
+
+def take_lowest(
+    float[:, ::1] combined not None, const float[:, ::1] lowest not None, const float[:, ::1] excess not None,
+    float first, float second, int grow, unsigned char[:, ::1] near not None
+):
+    """Put the lowest in place of the middle where that is ``first`` sigma above it, or near such, ``second``.
+
+    Near is within ``grow`` rows and columns; ``near`` (zeros, same shape) is scratch.
+    """
+    cdef Py_ssize_t row, column
+    with nogil:
+        for row in range(combined.shape[0]):
+            for column in range(combined.shape[1]):
+                if excess[row, column] > first:
+                    mark(near, row - grow, row + grow, column - grow, column + grow)
+        for row in range(combined.shape[0]):
+            for column in range(combined.shape[1]):
+                if excess[row, column] > first or (near[row, column] and excess[row, column] > second):
+                    combined[row, column] = lowest[row, column]
+
+
+cdef inline void mark(
+    unsigned char[:, ::1] mask, Py_ssize_t low, Py_ssize_t high, Py_ssize_t left, Py_ssize_t right
+) noexcept nogil:
+    """Set rows low to high and columns left to right, both ends included, cut to the mask."""
+    cdef Py_ssize_t row
+    left = max(left, 0)
+    right = min(right, mask.shape[1] - 1)
+    for row in range(max(low, 0), min(high + 1, mask.shape[0])):
+        memset(&mask[row, left], 1, right - left + 1)
+
+
+cdef inline void steepen(const float *here, const float *there, Py_ssize_t n, float *slope) noexcept nogil:
+    """Raise the slope to the difference of a neighbour; an unknown one may lie at the sky."""
+    cdef float step
+    cdef Py_ssize_t k
+    for k in range(n):
+        step = fabsf(here[k] - there[k])
+        step = step if step == step else fabsf(here[k])
+        slope[k] = step if step > slope[k] else slope[k]
+
+
+cdef void slope_of_row(const float[:, ::1] image, Py_ssize_t row, float *slope) noexcept nogil:
+    cdef Py_ssize_t width = image.shape[1]
+    cdef const float *here = &image[row, 0]
+    memset(slope, 0, width * sizeof(float))
+    if row > 0:
+        steepen(here, &image[row - 1, 0], width, slope)
+    if row + 1 < image.shape[0]:
+        steepen(here, &image[row + 1, 0], width, slope)
+    steepen(here + 1, here, width - 1, slope + 1)
+    steepen(here, here + 1, width - 1, slope)
+
+
+def derivative(const float[:, ::1] image not None, float[:, ::1] slope not None):
+    """Fill ``slope`` with the largest absolute difference of each pixel to the neighbours it has."""
+    cdef Py_ssize_t row
+    if image.shape[0] != slope.shape[0] or image.shape[1] != slope.shape[1]:
+        raise ValueError("image and slope differ in shape")
+    if image.shape[1] == 0:
+        return
+    with nogil:
+        for row in range(image.shape[0]):
+            slope_of_row(image, row, &slope[row, 0])
+
+
+cdef struct Test:
+    float sky
+    float read_variance
+    float plane_share
+    float snr_first
+    float snr_second
+    float scale_first
+    float scale_second
+
+
+cdef inline void test_row(
+    const Test *test, const float *science, const float *seen, const float *slope, Py_ssize_t n, unsigned char *failed
+) noexcept nogil:
+    cdef float difference, noise
+    cdef Py_ssize_t k
+    for k in range(n):
+        difference = fabsf(science[k] - seen[k])
+        noise = sqrtf(test.plane_share * (fabsf(seen[k] + test.sky) + test.read_variance))
+        # False where anything is NaN.
+        failed[k] = <unsigned char>(
+            (difference > test.scale_second * slope[k] + test.snr_second * noise) * SECOND
+            + (difference > test.scale_first * slope[k] + test.snr_first * noise) * FIRST
+        )
+
+
+cdef inline void gather_row(const unsigned char[:, ::1] failed, Py_ssize_t row, unsigned char *near) noexcept nogil:
+    """OR of a row with what lies left and right of it."""
+    cdef Py_ssize_t k
+    cdef Py_ssize_t last = failed.shape[1] - 1
+    cdef const unsigned char *here = &failed[row, 0]
+    near[0] = here[0] | (here[1] if last > 0 else 0)
+    for k in range(1, last):
+        near[k] = here[k - 1] | here[k] | here[k + 1]
+    if last > 0:
+        near[last] = here[last - 1] | here[last]
+
+
+cdef void two_passes(
+    const unsigned char[:, ::1] failed, unsigned char[:, ::1] near, unsigned char[:, ::1] hits
+) noexcept nogil:
+    """Fails the second test, and the first within one pixel."""
+    cdef Py_ssize_t row, k, below, above
+    cdef Py_ssize_t rows = failed.shape[0]
+    cdef const unsigned char *one
+    cdef const unsigned char *other
+    cdef const unsigned char *own
+    for row in range(rows):
+        gather_row(failed, row, &near[row, 0])
+    for row in range(rows):
+        below = row - 1 if row > 0 else row
+        above = row + 1 if row + 1 < rows else row
+        one = &near[below, 0]
+        own = &near[row, 0]
+        other = &near[above, 0]
+        for k in range(failed.shape[1]):
+            hits[row, k] = (failed[row, k] & SECOND) & ((one[k] | own[k] | other[k]) >> 1)
+
+
+cdef void grow_hits(
+    const unsigned char[:, ::1] hits, Py_ssize_t first, int grow, int tail, int direction, unsigned char[:, ::1] grown
+) noexcept nogil:
+    """A square of radius ``grow`` about each hit, and ``tail`` rows more on one side; row 0 of grown is ``first``."""
+    cdef Py_ssize_t row, column
+    cdef Py_ssize_t below = grow + (tail if direction < 0 else 0)
+    cdef Py_ssize_t above = grow + (tail if direction > 0 else 0)
+    for row in range(hits.shape[0]):
+        for column in range(hits.shape[1]):
+            if hits[row, column]:
+                mark(grown, row - below - first, row + above - first, column - grow, column + grow)
+
+
+def find_hits(
+    const float[:, ::1] science not None, const float[:, ::1] seen not None, float sky, float read_variance,
+    float plane_share, tuple snr, tuple scale, int grow, int tail, int direction, Py_ssize_t first,
+    unsigned char[:, ::1] grown not None
+):
+    """Mark in ``grown`` (zeros) the hits of rows ``first`` on of a block, after growth.
+
+    ``science`` and ``seen``: electrons per pixel without sky; ``plane_share``: variance of the difference over
+    that of the pixel; ``direction``: 1 where tails run to higher rows, -1 to lower ones.
+    """
+    cdef Test test
+    cdef Py_ssize_t row
+    cdef Py_ssize_t rows = science.shape[0]
+    cdef Py_ssize_t width = science.shape[1]
+    cdef float[::1] slope
+    cdef unsigned char[:, ::1] failed
+    cdef unsigned char[:, ::1] near
+    cdef unsigned char[:, ::1] hits
+    if seen.shape[0] != rows or seen.shape[1] != width or grown.shape[1] != width:
+        raise ValueError("science, seen and hits differ in shape")
+    if rows == 0 or width == 0:
+        return
+    slope = np.empty(width, dtype=np.float32)
+    failed, near, hits = np.empty((3, rows, width), dtype=np.uint8)
+    test.sky, test.read_variance, test.plane_share = sky, read_variance, plane_share
+    test.snr_first, test.snr_second = snr
+    test.scale_first, test.scale_second = scale
+    with nogil:
+        for row in range(rows):
+            slope_of_row(seen, row, &slope[0])
+            test_row(&test, &science[row, 0], &seen[row, 0], &slope[0], width, &failed[row, 0])
+        two_passes(failed, near, hits)
+        grow_hits(hits, first, grow, tail, direction, grown)
