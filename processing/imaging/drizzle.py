@@ -39,6 +39,7 @@ __all__ = [
 Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
 ReadRows = Callable[[int, int], Pixels]
 ReadBlock = Callable[[int, int, int, int], Pixels]
+ReadVariance = Callable[[int, int, int, int], NDArray[np.float32]]
 
 BAND_BYTES = 48 * 2**20
 LEAST_PIXFRAC = 0.01
@@ -65,6 +66,9 @@ class DrizzleInput:
     read_block : callable or None
         ``read_block(y0, y1, x0, x1)``: the same, of columns x0 to x1 only, shape (y1 - y0, x1 - x0). A band
         of a turned chip needs a few columns of many rows.
+    read_variance : callable or None
+        ``read_variance(y0, y1, x0, x1)`` gives the variance of the values, float32, in units of values
+        squared; asked for only where VAR is made.
     """
 
     chip: ChipWcs
@@ -72,6 +76,7 @@ class DrizzleInput:
     exposure_time: float = 1.0
     context_bit: int | None = None
     read_block: ReadBlock | None = None
+    read_variance: ReadVariance | None = None
 
     def pixels(self, y0: int, y1: int, x0: int, x1: int) -> Pixels:
         """Rows y0 to y1, whole, float32; outside columns x0 to x1 they may hold anything."""

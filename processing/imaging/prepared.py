@@ -14,6 +14,8 @@ from hapctl.processing.imaging.chip_data import Bits, ChipPixels
 from hapctl.processing.imaging.drizzle import DrizzleInput
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.variance import variance_blocks
+from hapctl.processing.imaging.weights import Rows
 from numpy.typing import NDArray
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -49,6 +51,9 @@ class PreparedChip:
         which may be a difference between exposures only.
     weights : WeightMaker or None
         Weights of the pixels (`hapctl.processing.imaging.weights`); None: the exposure time.
+    clean : callable or None
+        ``clean(y0, y1)``: the blotted clean plane, electrons per pixel without ``sky`` (after
+        ``flux_factor``), (y1 - y0, nx) float32, for the variance of pixels without a usable ERR.
     """
 
     pixels: ChipPixels
@@ -60,6 +65,7 @@ class PreparedChip:
     flux_factor: float = 1.0
     sky_total: float = 0.0
     weights: WeightMaker | None = field(default=None, repr=False)
+    clean: Rows | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if tuple(self.pixels.shape) != tuple(self.wcs.shape):
@@ -146,12 +152,13 @@ class PreparedChip:
         good &= np.isfinite(weights) & (weights > 0)
         return np.where(good, weights, np.float32(0.0))
 
-    def drizzle_input(self, bits: Bits) -> DrizzleInput:
-        """Return the chip as the drizzle kernel takes it."""
+    def drizzle_input(self, bits: Bits, variance: bool = False) -> DrizzleInput:
+        """Return the chip as the drizzle kernel takes it; with what VAR is made of, where asked for."""
         return DrizzleInput(
             chip=self.wcs,
             read_rows=self.rows(bits),
             exposure_time=self.exposure_time,
             context_bit=self.context_bit,
             read_block=self.blocks(bits),
+            read_variance=variance_blocks(self) if variance else None,
         )

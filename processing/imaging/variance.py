@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.imaging.parameters import Kernel
-from hapctl.processing.imaging.weights import Rows
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -32,16 +31,14 @@ _GAUSSIAN_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))  # full width at half max
 _NODES = 96
 
 
-def variance_blocks(chip: "PreparedChip", blotted: Rows | None = None) -> VarianceReader:
+def variance_blocks(chip: "PreparedChip") -> VarianceReader:
     """Return a reader of the variance of what the chip gives to the drizzle.
 
     Parameters
     ----------
     chip : PreparedChip
-    blotted : callable, optional
-        ``blotted(y0, y1)``: the clean plane seen by the chip, electrons per pixel without sky (after
-        ``flux_factor``), (y1 - y0, nx) float32. Asked for only where ERR is not usable; where it is NaN the
-        pixel's own electrons stand in.
+        Its ``clean`` plane is asked for only where ERR is not usable; where that is NaN the pixel's own
+        electrons stand in.
 
     Returns
     -------
@@ -54,37 +51,35 @@ def variance_blocks(chip: "PreparedChip", blotted: Rows | None = None) -> Varian
         if not chip.exposure_time > 0:
             return np.zeros((last - first, right - left), dtype=np.float32)
         factor = (chip.flux_factor / chip.exposure_time) ** 2
-        return (_electrons_squared(chip, blotted, first, last, left, right) * factor).astype(np.float32)
+        return (_electrons_squared(chip, first, last, left, right) * factor).astype(np.float32)
 
     return read
 
 
 def _electrons_squared(
-    chip: "PreparedChip", blotted: Rows | None, first: int, last: int, left: int, right: int
+    chip: "PreparedChip", first: int, last: int, left: int, right: int
 ) -> NDArray[np.float64]:
     """Variance in electrons of the detector, before ``flux_factor``."""
     error = chip.pixels.error(first, last)
     if error is None:
-        return _model(chip, blotted, first, last, left, right)
+        return _model(chip, first, last, left, right)
     error = error[:, left:right]
     usable = np.isfinite(error) & (error > 0)
     squared = error.astype(np.float64) ** 2
     if usable.all():
         return squared
-    return np.where(usable, squared, _model(chip, blotted, first, last, left, right))
+    return np.where(usable, squared, _model(chip, first, last, left, right))
 
 
-def _model(
-    chip: "PreparedChip", blotted: Rows | None, first: int, last: int, left: int, right: int
-) -> NDArray[np.float64]:
+def _model(chip: "PreparedChip", first: int, last: int, left: int, right: int) -> NDArray[np.float64]:
     """Read noise squared and the electrons of source and sky, electrons squared.
 
     A clean plane lacks exactly the sky that was subtracted from the chips it was made of, whatever part of
     the whole that was; the pixels of the file hold all of it.
     """
     electrons = chip.pixels.science(first, last, slice(left, right)).astype(np.float64)
-    if blotted is not None:
-        plane = (blotted(first, last)[:, left:right].astype(np.float64) + chip.sky) / chip.flux_factor
+    if chip.clean is not None:
+        plane = (chip.clean(first, last)[:, left:right].astype(np.float64) + chip.sky) / chip.flux_factor
         electrons = np.where(np.isfinite(plane), plane, electrons)
     return chip.read_noise**2 + np.maximum(electrons, 0.0)
 

@@ -9,11 +9,13 @@ import pytest
 from hapctl.processing.astrometry.solution import ChipWcs
 from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_square
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
+from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.variance import (
     noise_correlation,
     product_noise_correlation,
     variance_blocks,
 )
+from hapctl.processing.imaging.weights import Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.prepared_chips import READ_NOISE, prepared_chip
@@ -23,9 +25,9 @@ SHAPE = (20, 24)
 TIME = 100.0
 
 
-def whole(chip: object, *blotted: object) -> np.ndarray:
+def whole(chip: PreparedChip, clean: Rows | None = None) -> np.ndarray:
     """The variance of a chip in electrons squared."""
-    return variance_blocks(chip, *blotted)(0, SHAPE[0], 0, SHAPE[1]) * TIME**2  # type: ignore[arg-type]
+    return variance_blocks(replace(chip, clean=clean))(0, SHAPE[0], 0, SHAPE[1]) * TIME**2
 
 
 def test_usable_errors_are_taken(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_blocks_are_parts_of_the_whole(tmp_path: Path) -> None:
     error = np.where(science > 110, np.nan, 3.0)
     chip = prepared_chip(tmp_path, science, error=error)
     clean = science.astype(np.float32)
-    read = variance_blocks(chip, lambda a, b: clean[a:b])
+    read = variance_blocks(replace(chip, clean=lambda a, b: clean[a:b]))
     everything = read(0, SHAPE[0], 0, SHAPE[1])
     assert np.array_equal(read(5, 9, 7, 20), everything[5:9, 7:20])
     assert everything.dtype == np.float32
