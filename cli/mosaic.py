@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pixfrac",
     type=click.FloatRange(0.01, 1.0),
-    default=1.0,
-    show_default=True,
-    help="Side of the shrunken input pixel.",
+    help="Side of the shrunken input pixel; by default that of HAP for detector and number of exposures.",
 )
 @click.option("--max-memory", metavar="SIZE", help="Refuse work predicted to need more, such as 2GB.")
 @click.option(
@@ -68,7 +66,7 @@ def mosaic(ctx: click.Context, visit: str | None, tile: str | None, **options: A
     return 0
 
 
-def _mosaic_options(settings: "Settings", pixfrac: float) -> "MosaicOptions":
+def _mosaic_options(settings: "Settings", pixfrac: float | None) -> "MosaicOptions":
     from hapctl.processing.pipeline.planned import MosaicOptions
 
     return MosaicOptions(

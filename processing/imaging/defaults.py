@@ -1,17 +1,28 @@
-"""How each detector is drizzled: DQ flags, thresholds and scales, by the number of exposures.
+"""How each detector is drizzled: every parameter, by level of the product and number of exposures.
 
-The values are those of HAP's parameter files (hap_reference 3.5 to 3.7 and 4.6). Set right here: the
-total of a detector accepts the flags its filter products accept (HAP: 96 against 64 on HRC, 96
-against 352 on UVIS before 2012-11-08), and sky is subtracted from single exposures too.
+The values are those of HAP's parameter files (hap_reference 3.5 to 3.7 and 4.6). Set right here: the total
+of a detector accepts the flags that its filter products accept, for image and sky (HAP: 96 against 64 on
+HRC, 96 against 352 on UVIS before 2012-11-08); and ``grow`` is a radius (HAP's 1 means none). Sky is
+matched everywhere: of a single exposure nothing is then subtracted, as in HAP, but its sky is known.
 """
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.chip_data import Bits
-from hapctl.processing.imaging.cosmic_rays import CosmicRayParameters
-from hapctl.processing.imaging.sky import Statistic
+from hapctl.processing.imaging.parameters import (
+    Bits,
+    BlotParameters,
+    CosmicRayParameters,
+    DrizzleParameters,
+    FinalParameters,
+    Kernel,
+    MedianParameters,
+    SeparateParameters,
+    SkyParameters,
+    StaticMaskParameters,
+    Statistic,
+)
 
 Level = Literal["exposure", "filter", "total", "layer"]
 
@@ -29,54 +40,86 @@ UVIS_CHANGE_MJD = 56239.124479
 """2012-11-08T02:59:15: UVIS is post-flashed from here on, and flag 16 lost its old meaning."""
 
 _ALL = 65535
+_SBC_BLUE = ("f115lp", "f122m")
+"""Filters in which SBC sees the glow of the sky: matched, and at six exposures with a smaller drop."""
 
 
 @dataclass(frozen=True)
-class SkyParameters:
-    """Whether and how sky is subtracted: statistic and the DQ flags taken as good."""
+class DetectorRow:
+    """What HAP's tables say of a detector; flags are those taken as good.
 
-    subtract: bool
-    statistic: Statistic
-    bits: Bits
+    Attributes
+    ----------
+    sky_bits, separate_bits : Bits
+    single_bits, filter_bits, layer_bits : Bits
+        Of the final image: of one exposure of a filter, of several, and of a layer of several.
+    kernel : Kernel
+        Of the single drizzles.
+    snr, scale : tuple of float
+        Thresholds of the cosmic-ray test for a few exposures.
+    many : int
+        From so many exposures on they are combined by a plain median,
+    many_scale : tuple of float
+        tested more sharply,
+    many_pixfrac : float
+        and drizzled with a smaller drop.
+    """
 
-
-@dataclass(frozen=True)
-class DetectorDefaults:
-    """Parameters of one detector; the flags are those taken as good."""
-
-    sky: SkyParameters
+    sky_bits: Bits
+    separate_bits: Bits
     single_bits: Bits
     filter_bits: Bits
     layer_bits: Bits
-    cosmic_rays: CosmicRayParameters | None
+    kernel: Kernel = "square"
+    snr: tuple[float, float] = (3.5, 3.0)
+    scale: tuple[float, float] = (1.5, 1.2)
+    many: int = 6
+    many_scale: tuple[float, float] = (1.2, 0.7)
+    many_pixfrac: float = 0.8
+    statistic: Statistic = "median"
+    cosmic_rays: bool = True
+    separate_scale: float | None = None
 
 
-_CCD = CosmicRayParameters(bits=336, snr=(3.5, 3.0), scale=(1.5, 1.2))
-
-_DETECTORS: dict[str, DetectorDefaults] = {
-    "WFC": DetectorDefaults(SkyParameters(True, "mode", 80), _ALL, 336, 80, _CCD),
-    "HRC": DetectorDefaults(SkyParameters(True, "mode", 64), _ALL, 64, 80, replace(_CCD, bits=64)),
-    "SBC": DetectorDefaults(SkyParameters(False, "mean", 0), 0, 0, 0, None),
-    "UVIS": DetectorDefaults(SkyParameters(True, "mode", 80), _ALL, 336, 80, _CCD),
-    "IR": DetectorDefaults(
-        SkyParameters(True, "mode", 16),
+_ROWS: dict[str, DetectorRow] = {
+    "WFC": DetectorRow(80, 336, _ALL, 336, 80),
+    "HRC": DetectorRow(64, 64, _ALL, 64, 80),
+    "SBC": DetectorRow(0, 0, 0, 0, 0, "turbo", statistic="mean", cosmic_rays=False, many_pixfrac=1.0),
+    "UVIS": DetectorRow(80, 336, _ALL, 336, 80),
+    "IR": DetectorRow(
+        16,
+        _ALL,
         528,
         528,
         528,
-        CosmicRayParameters(bits=_ALL, snr=(5.0, 4.0), scale=(3.0, 2.4)),
+        kernel="turbo",
+        snr=(5.0, 4.0),
+        scale=(3.0, 2.4),
+        many=4,
+        many_scale=(3.0, 2.4),
+        many_pixfrac=1.0,
     ),
-    "PC": DetectorDefaults(
-        SkyParameters(True, "mode", 1024),
+    "PC": DetectorRow(
+        1024,
+        1024,
         65533,
         61437,
         "2,8,1024",
-        CosmicRayParameters(bits=1024, snr=(5.5, 3.5), scale=(2.0, 1.5)),
+        snr=(5.5, 3.5),
+        scale=(2.0, 1.5),
+        many=4,
+        many_scale=(2.0, 1.5),
+        many_pixfrac=1.0,
+        separate_scale=0.0996,
     ),
 }
+_UVIS_BEFORE = replace(_ROWS["UVIS"], sky_bits=96, separate_bits=352, filter_bits=352)
 
 
-def detector_defaults(detector: str, start_mjd: float, exposures: int) -> DetectorDefaults:
-    """Return how a detector is drizzled.
+def drizzle_defaults(
+    detector: str, start_mjd: float, level: Level, exposures: int, filter_name: str = ""
+) -> DrizzleParameters:
+    """Return how a product is drizzled.
 
     Parameters
     ----------
@@ -84,38 +127,75 @@ def detector_defaults(detector: str, start_mjd: float, exposures: int) -> Detect
         WFC, HRC, SBC, UVIS, IR or PC (all of WFPC2).
     start_mjd : float
         Start of the first exposure; UVIS changes on 2012-11-08.
+    level : {"exposure", "filter", "total", "layer"}
+        The comparison by which cosmic rays are found is that of ``filter``.
     exposures : int
-        How many there are of the filter; the cosmic-ray test is sharper from 6 on (IR: 4).
+        How many there are of a filter: of a total, of that filter which has most.
+    filter_name : str
+        For SBC, whose bluest filters are special.
+
+    Raises
+    ------
+    UsageProblemError
+        There are no parameters for the detector.
     """
-    if detector not in _DETECTORS:
+    row = _row(detector, start_mjd)
+    several = exposures >= 2 and level != "exposure"
+    compared = several and row.cosmic_rays and level == "filter"
+    return DrizzleParameters(
+        StaticMaskParameters(enabled=compared),
+        SkyParameters(
+            enabled=row.cosmic_rays or filter_name in _SBC_BLUE,
+            method="match",
+            statistic=row.statistic,
+            lower=-100.0,
+            bits=row.sky_bits,
+        ),
+        SeparateParameters(
+            enabled=compared,
+            kernel=row.kernel,
+            bits=_separate_bits(detector, row, exposures),
+            scale=row.separate_scale,
+        ),
+        MedianParameters(enabled=compared, type="minmed" if exposures < row.many else "median", nhigh=1),
+        BlotParameters(enabled=compared),
+        CosmicRayParameters(
+            enabled=compared, snr=row.snr, scale=row.scale if exposures < row.many else row.many_scale
+        ),
+        FinalParameters(
+            bits=_final_bits(detector, row, level, exposures),
+            pixfrac=_pixfrac(row, level, exposures, filter_name),
+            variance=False,
+        ),
+    )
+
+
+def _row(detector: str, start_mjd: float) -> DetectorRow:
+    if detector not in _ROWS:
         raise UsageProblemError(f"no drizzle parameters for detector {detector}")
-    found = _DETECTORS[detector]
-    if detector == "UVIS" and start_mjd < UVIS_CHANGE_MJD:
-        found = replace(found, sky=replace(found.sky, bits=96), filter_bits=352)
-        found = replace(found, cosmic_rays=replace(_CCD, bits=352))
-    if found.cosmic_rays is None:
-        return found
-    return replace(found, cosmic_rays=_by_number(detector, found.cosmic_rays, exposures))
+    return _UVIS_BEFORE if detector == "UVIS" and start_mjd < UVIS_CHANGE_MJD else _ROWS[detector]
 
 
-def _by_number(detector: str, chosen: CosmicRayParameters, exposures: int) -> CosmicRayParameters:
-    if detector == "IR":
-        return replace(chosen, bits=528) if exposures >= 4 else chosen
-    if detector == "PC" or exposures < 6:
-        return chosen
-    return replace(chosen, scale=(1.2, 0.7))
+def _separate_bits(detector: str, row: DetectorRow, exposures: int) -> Bits:
+    """WFC3/IR takes every pixel of few exposures: there its ramp fit has found the cosmic rays already."""
+    return row.filter_bits if detector == "IR" and exposures >= row.many else row.separate_bits
 
 
-def good_bits(defaults: DetectorDefaults, level: Level, exposures: int) -> Bits:
-    """Return the DQ flags taken as good in a product made of that many exposures of a filter.
-
-    A single exposure keeps its flagged pixels (HAP's 65535): there is nothing to put in their place.
-    """
+def _final_bits(detector: str, row: DetectorRow, level: Level, exposures: int) -> Bits:
+    """A single exposure keeps its flagged pixels: there is nothing to put in their place."""
     if level == "exposure" or exposures < 2:
-        return defaults.single_bits
-    return defaults.layer_bits if level == "layer" else defaults.filter_bits
+        return row.single_bits
+    if level == "layer":
+        return row.layer_bits
+    return 1024 if detector == "PC" and exposures >= 3 else row.filter_bits
 
 
-def as_parameters(defaults: DetectorDefaults) -> dict[str, object]:
+def _pixfrac(row: DetectorRow, level: Level, exposures: int, filter_name: str) -> float:
+    if filter_name in _SBC_BLUE:
+        return 0.8 if exposures >= row.many and level in ("filter", "layer") else 1.0
+    return row.many_pixfrac if exposures >= row.many and level == "filter" else 1.0
+
+
+def as_parameters(parameters: DrizzleParameters) -> dict[str, Any]:
     """Return the values as plain data, for the parameters of a run."""
-    return asdict(defaults)
+    return asdict(parameters)

@@ -1,7 +1,8 @@
 """Cosmic-ray masks: packed in memory, one compressed FITS file an exposure.
 
-A file holds one byte image a chip (1 where hit), PLIO-compressed, under the name MASK with the EXTVER of
-the chip. Nothing in it depends on when it was made: the same masks give the same bytes.
+A file holds one byte image a chip, PLIO-compressed, under the name MASK with the EXTVER of the chip: the sum
+of 1 where a cosmic ray hit, 2 where the static mask is set, 4 where no other exposure could tell. Nothing
+in it depends on when it was made: the same masks give the same bytes.
 """
 
 import os
@@ -13,6 +14,10 @@ import numpy as np
 from astropy.io import fits
 from hapctl.processing.errors import UnusableFileError
 from numpy.typing import NDArray
+
+FLAGS = (1, 2, 4)
+_MEANINGS = ("cosmic ray", "static mask", "untested")
+_TILE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,46 @@ class PackedMask:
         return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
 
 
-def write_mask(path: Path, masks: Mapping[int, PackedMask], cards: Sequence[tuple[str, str, str]]) -> None:
+@dataclass(frozen=True)
+class ChipMasks:
+    """What was found of the pixels of a chip by comparing exposures.
+
+    Attributes
+    ----------
+    hits : PackedMask
+        Cosmic rays.
+    static : PackedMask or None
+        The static mask; None where there is none.
+    untested : PackedMask or None
+        Pixels that no other exposure saw, so that there was no test.
+    """
+
+    hits: PackedMask
+    static: PackedMask | None = None
+    untested: PackedMask | None = None
+
+    def flags(self) -> NDArray[np.uint8]:
+        """Return one byte a pixel: 1 hit, 2 static, 4 untested."""
+        image = np.zeros(self.hits.shape, dtype=np.uint8)
+        for flag, mask in zip(FLAGS, (self.hits, self.static, self.untested), strict=True):
+            if mask is not None:
+                image |= mask.rows(0, mask.shape[0]).view(np.uint8) * np.uint8(flag)
+        return image
+
+    @classmethod
+    def of(cls, flags: NDArray[np.integer]) -> "ChipMasks":
+        """Return the masks that a byte image holds."""
+        return cls(*(PackedMask.of((flags & flag) != 0) for flag in FLAGS))
+
+
+def write_mask(path: Path, masks: Mapping[int, ChipMasks], cards: Sequence[tuple[str, str, str]]) -> None:
     """Write the masks of an exposure and sync the file to disk.
 
     Parameters
     ----------
     path : path
         Overwritten if it exists.
-    masks : mapping of int to PackedMask
+    masks : mapping of int to ChipMasks
         By EXTVER.
     cards : sequence of (keyword, value, comment)
         For the primary header.
@@ -63,10 +100,13 @@ def write_mask(path: Path, masks: Mapping[int, PackedMask], cards: Sequence[tupl
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for card in cards:
         hdus[0].header.append(card)
-    for extver, mask in sorted(masks.items()):
-        image = mask.rows(0, mask.shape[0]).astype(np.uint8)
-        hdu = fits.CompImageHDU(image, name="MASK", compression_type="PLIO_1")
+    for extver, chip in sorted(masks.items()):
+        flags = chip.flags()
+        tile = (min(_TILE_ROWS, flags.shape[0]), flags.shape[1])
+        hdu = fits.CompImageHDU(flags, name="MASK", compression_type="PLIO_1", tile_shape=tile)
         hdu.header["EXTVER"] = extver
+        for flag, meaning in zip(FLAGS, _MEANINGS, strict=True):
+            hdu.header[f"FLAG{flag}"] = meaning
         hdus.append(hdu)
     with open(path, "wb") as file:
         hdus.writeto(file)
@@ -74,7 +114,7 @@ def write_mask(path: Path, masks: Mapping[int, PackedMask], cards: Sequence[tupl
         os.fsync(file.fileno())
 
 
-def read_mask(path: Path) -> dict[int, PackedMask]:
+def read_mask(path: Path) -> dict[int, ChipMasks]:
     """Return the masks of an exposure by EXTVER.
 
     Raises
@@ -84,7 +124,7 @@ def read_mask(path: Path) -> dict[int, PackedMask]:
     """
     try:
         with fits.open(path) as hdus:
-            found = {int(hdu.ver): PackedMask.of(hdu.data != 0) for hdu in hdus if hdu.name == "MASK"}
+            found = {int(hdu.ver): ChipMasks.of(hdu.data) for hdu in hdus if hdu.name == "MASK"}
     except (OSError, ValueError, TypeError) as error:
         raise UnusableFileError(
             f"{path}: not readable as a mask: {error}", "make it again (mosaic)"

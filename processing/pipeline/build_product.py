@@ -1,8 +1,9 @@
 """From a planned product to the product in force: drizzle, write aside, preview, publish."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -21,21 +22,20 @@ from hapctl.archive.products import (
 )
 from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
-from hapctl.processing.imaging.drizzle import Band, drizzle_bands
+from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.mask_file import read_mask
+from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.outline import outline_polygons, s_region
-from hapctl.processing.imaging.parameters import FinalParameters
+from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.preview import binned_image, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
+from hapctl.processing.imaging.product_description import InputChip, ProductDescription
 from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
-from hapctl.processing.imaging.product_header import (
-    PHOTOMETRY_KEYWORDS,
-    InputChip,
-    ProductDescription,
-)
 from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
+from hapctl.processing.imaging.stopwatch import Stopwatch
+from hapctl.processing.imaging.variance import product_noise_correlation
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
 from hapctl.processing.pipeline.publish import aside, publish, tidy
@@ -66,10 +66,29 @@ class ProductResult:
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy.
+class ProductPixels:
+    """Where the pixels of a product come from.
 
-    ``made`` holds the products of this run by the address of their pixels: the total of one filter is that
+    Attributes
+    ----------
+    rows : tuple of InputChip
+        What goes in.
+    noise_correlation : float
+        R of the product.
+    bands : callable
+        Gives its bands, anew at each call.
+    """
+
+    rows: tuple[InputChip, ...]
+    noise_correlation: float
+    bands: Callable[[], Iterator[Band]]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy, watch.
+
+    ``made`` holds the pixels of the products of this run by their address: the total of one filter is that
     filter's product under another header, and is copied.
     """
 
@@ -79,7 +98,9 @@ class Workshop:
     options: MosaicOptions
     masks: Mapping[str, MaskRow]
     policy_id: int
-    made: dict[str, Path] = field(default_factory=dict)
+    observer: Observer
+    clock: Stopwatch
+    made: dict[str, ProductPixels] = field(default_factory=dict)
     _binned: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
 
     def binned(self, path: Path) -> NDArray[np.float32]:
@@ -154,7 +175,6 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
     written, row = _written(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row)
-    shop.made[planned.pixels_address(masks)] = shop.options.output / planned.name
     return result_of(planned, shop.options, "made", why, product_id, written.pixels_sha256)
 
 
@@ -198,47 +218,53 @@ def _written(
 ) -> tuple[WrittenProduct, NewProduct]:
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
-    chips, rows = _chips(shop, planned, masks)
-    description = _description(shop, planned, rows, masks)
+    pixels = shop.made.get(planned.pixels_address(masks)) or _pixels(shop, planned, masks)
+    description = _description(shop, planned, pixels, masks)
     with ExitStack() as failed:  # what is half made must not fill the disk
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(picture).unlink, missing_ok=True)
-        bands = _bands(shop, planned, chips, masks)
-        written = _write(aside(final), description, bands)
-        images = [shop.binned(path) for path in colours] if len(colours) > 1 else [binned_image(aside(final))]
-        write_preview(aside(picture), images)
-        files = [_file("fits", final), _file("preview", picture)]
+        written = _write(shop, aside(final), description, pixels.bands())
+        with shop.clock.step("write"):
+            several = len(colours) > 1
+            images = [shop.binned(path) for path in colours] if several else [binned_image(aside(final))]
+            write_preview(aside(picture), images)
+            files = [_file("fits", final), _file("preview", picture)]
         failed.pop_all()
+    shop.made[planned.pixels_address(masks)] = replace(pixels, bands=partial(product_bands, final))
     return written, _row(shop, planned, description, written, masks, files)
 
 
-def _chips(
-    shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]
-) -> tuple[list[PreparedChip], tuple[InputChip, ...]]:
-    chips: list[PreparedChip] = []
-    rows: list[InputChip] = []
-    for exposure in planned.exposures:
-        mask = shop.masks[exposure.rootname] if exposure.rootname in masks else None
-        packed = read_mask(shop.options.home / mask.path) if mask else None
-        added = shop.opened.prepared(exposure, planned.sky, packed, len(chips))
-        rows += [_input_chip(shop, exposure, chip, mask) for chip in added]
-        chips += added
+def _pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]) -> ProductPixels:
+    """Measure the sky of all inputs and prepare their drizzle."""
+    used = {name: row for name, row in shop.masks.items() if name in masks}
+    found = {name: read_mask(shop.options.home / row.path) for name, row in used.items()}
+    watch: dict[str, Any] = {"observer": shop.observer, "clock": shop.clock}
+    exposures = measure_exposures(
+        shop.opened.prepared(planned.exposures, found), planned.drizzle, threads=shop.options.threads, **watch
+    )
+    chips = [chip for members in exposures for chip in members]
     if not any(chip.exposure_time > 0 for chip in chips):
         raise NoViableDataError(f"{planned.name}: no input has any exposure time")
-    return chips, tuple(rows)
+    rows = tuple(
+        _input_chip(shop, exposure, chip, used.get(exposure.rootname))
+        for exposure, members in zip(planned.exposures, exposures, strict=True)
+        for chip in members
+    )
+    final = planned.drizzle.final
+    ratio = product_noise_correlation(chips, planned.grid, final.kernel, final.pixfrac, shop.options.origin)
+    bands = partial(
+        drizzle_exposures, exposures, planned.grid, planned.drizzle, threads=shop.options.threads, **watch
+    )
+    return ProductPixels(rows, ratio, bands)
 
 
 def _input_chip(
     shop: Workshop, exposure: EligibleExposure, chip: PreparedChip, mask: MaskRow | None
 ) -> InputChip:
-    image = shop.opened.image(exposure)
-    photometry = {
-        keyword: chip.pixels.header.get(keyword, image.header.get(keyword)) for keyword in PHOTOMETRY_KEYWORDS
-    }
     return InputChip(
         rootname=exposure.rootname,
         product_name=_exposure_name(exposure).removesuffix(".fits"),
-        file_name=image.path.name,
+        file_name=shop.opened.image(exposure).path.name,
         file_sha256=exposure.file_sha256,
         extver=chip.pixels.extver,
         chip=chip.pixels.chip,
@@ -257,7 +283,7 @@ def _input_chip(
         mask_sha256=mask.sha256 if mask else "",
         mask_run=mask.run_id if mask else 0,
         keywords=shop.opened.solution(exposure).keywords,
-        photometry={key: value for key, value in photometry.items() if value is not None},
+        photometry=shop.opened.flux_scale(exposure).photometry,
     )
 
 
@@ -273,7 +299,7 @@ def _exposure_name(exposure: EligibleExposure) -> str:
 
 
 def _description(
-    shop: Workshop, planned: PlannedProduct, rows: tuple[InputChip, ...], masks: Mapping[str, str]
+    shop: Workshop, planned: PlannedProduct, pixels: ProductPixels, masks: Mapping[str, str]
 ) -> ProductDescription:
     outline = outline_polygons(
         shop.opened.chip_wcs(planned.exposures), planned.grid, origin=shop.options.origin
@@ -293,8 +319,9 @@ def _description(
         grid=planned.grid,
         full_pixels=planned.full_pixels,
         s_region=s_region(outline),
-        inputs=rows,
-        final=FinalParameters(pixfrac=shop.options.pixfrac, bits=planned.bits, variance=False),
+        inputs=pixels.rows,
+        final=planned.drizzle.final,
+        noise_correlation=pixels.noise_correlation,
         wcs_policy=shop.options.wcs_policy,
         run=shop.run.id,
         policy=shop.policy_id,
@@ -304,26 +331,15 @@ def _description(
     )
 
 
-def _bands(
-    shop: Workshop, planned: PlannedProduct, chips: Sequence[PreparedChip], masks: Mapping[str, str]
-) -> Iterator[Band]:
-    same = shop.made.get(planned.pixels_address(masks))
-    if same is not None:
-        return product_bands(same)
-    return drizzle_bands(
-        [chip.drizzle_input(planned.bits) for chip in chips],
-        planned.grid,
-        pixfrac=shop.options.pixfrac,
-        threads=shop.options.threads,
-        origin=shop.options.origin,
-    )
-
-
-def _write(path: Path, description: ProductDescription, bands: Iterable[Band]) -> WrittenProduct:
+def _write(
+    shop: Workshop, path: Path, description: ProductDescription, bands: Iterable[Band]
+) -> WrittenProduct:
     with ProductWriter(path, description) as writer:
         for band in bands:
-            writer.write(band.sci, band.wht, band.ctx, band.var)
-        return writer.finish()
+            with shop.clock.step("write"):
+                writer.write(band.sci, band.wht, band.ctx, band.var)
+        with shop.clock.step("write"):
+            return writer.finish()
 
 
 def _file(kind: str, final: Path) -> NewFile:

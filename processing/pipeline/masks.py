@@ -2,7 +2,8 @@
 
 The exposures of a visit with one detector, filter and frame are compared with each other, whatever the
 policy of the products: so a mask depends on its group alone. A group is known by its content (files,
-transformations, parameters); masks of the same content are used again.
+transformations, parameters); masks of the same content are used again. A mask also tells the pixels of
+the static mask, and those that no other exposure of the group saw, so that they were not tested.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.products import (
     EligibleExposure,
@@ -21,20 +23,26 @@ from hapctl.archive.products import (
     put_masks_in_force,
 )
 from hapctl.archive.runs import Run, parameters_sha256
-from hapctl.processing.imaging.cosmic_rays import CosmicRayParameters, cosmic_ray_masks
-from hapctl.processing.imaging.defaults import (
-    NATIVE_SCALE_ARCSEC,
-    SkyParameters,
-    detector_defaults,
+from hapctl.processing.imaging.mask_file import ChipMasks, PackedMask, write_mask
+from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
+from hapctl.processing.imaging.observer import Observer
+from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.passes import (
+    Comparison,
+    compare_exposures,
+    comparison_grid,
+    measure_exposures,
 )
-from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
-from hapctl.processing.imaging.mask_file import PackedMask, write_mask
 from hapctl.processing.imaging.product_file import file_sha256
-from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.imaging.stopwatch import Stopwatch
+from hapctl.processing.pipeline.open_exposures import Masks, OpenExposures
+from hapctl.processing.pipeline.planned import MosaicOptions, drizzle_parameters
 from hapctl.processing.pipeline.publish import aside, sync_folder
 
-MASK_ENGINE = 1
+MASK_ENGINE = 2
 """Raised when the same inputs and parameters give other masks."""
+
+_MASK_STEPS = ("static_mask", "sky", "separate", "median", "blot", "cosmic_rays", "lookup_origin")
 
 
 @dataclass(frozen=True)
@@ -45,55 +53,60 @@ class MaskGroup:
     ----------
     exposures : tuple of EligibleExposure
         Two at least, by rootname.
-    sky : SkyParameters
-    cosmic_rays : CosmicRayParameters
+    drizzle : DrizzleParameters
+        Of their comparison.
     parameters : mapping
-        Both, and all else the masks depend on but the inputs.
+        All that the masks depend on but the inputs.
     parameters_sha256, inputs_sha256 : str
     """
 
     exposures: tuple[EligibleExposure, ...]
-    sky: SkyParameters
-    cosmic_rays: CosmicRayParameters
+    drizzle: DrizzleParameters
     parameters: Mapping[str, object]
     parameters_sha256: str
     inputs_sha256: str
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        first = self.exposures[0]
+        return f"finding the cosmic rays of {first.visit}, {first.filter}"
 
-def mask_groups(exposures: Sequence[EligibleExposure], origin: str) -> list[MaskGroup]:
+
+def mask_groups(exposures: Sequence[EligibleExposure], options: MosaicOptions) -> list[MaskGroup]:
     """Return the groups among the eligible exposures of visits; single exposures are in none."""
     groups: dict[tuple[str, ...], list[EligibleExposure]] = defaultdict(list)
     for exposure in exposures:
         key = (exposure.visit, exposure.instrument, exposure.detector, exposure.filter, exposure.frame)
         groups[key].append(exposure)
-    found = [_group(members, origin) for _, members in sorted(groups.items()) if len(members) > 1]
-    return [group for group in found if group is not None]
+    found = [_group(members, options) for _, members in sorted(groups.items()) if len(members) > 1]
+    return [group for group in found if group.drizzle.cosmic_rays.enabled]
 
 
-def _group(members: list[EligibleExposure], origin: str) -> MaskGroup | None:
+def _group(members: list[EligibleExposure], options: MosaicOptions) -> MaskGroup:
     exposures = tuple(sorted(members, key=lambda exposure: exposure.rootname))
-    first = exposures[0]
-    start = min(exposure.mjd_start for exposure in exposures)
-    defaults = detector_defaults(first.detector, start, len(exposures))
-    if defaults.cosmic_rays is None:
-        return None
-    parameters = {
-        "engine": MASK_ENGINE,
-        "sky": asdict(defaults.sky),
-        "cosmic_rays": asdict(defaults.cosmic_rays),
-        "scale_arcsec": NATIVE_SCALE_ARCSEC[first.detector],
-        "lookup_origin": origin,
-    }
+    drizzle = drizzle_parameters(options, "filter", exposures)
+    steps = asdict(drizzle)
+    parameters = {"engine": MASK_ENGINE, **{name: steps[name] for name in _MASK_STEPS}}
     inputs = [
         [exposure.rootname, exposure.file_sha256, exposure.transformation_sha256] for exposure in exposures
     ]
     return MaskGroup(
         exposures,
-        defaults.sky,
-        defaults.cosmic_rays,
+        drizzle,
         parameters,
         parameters_sha256(parameters),
         parameters_sha256({"exposures": inputs}),
+    )
+
+
+def memory_of_group(opened: OpenExposures, group: MaskGroup, options: MosaicOptions) -> MemoryPlan:
+    """Return what comparing the exposures of a group needs at its peak."""
+    return plan_memory(
+        opened.shapes(group.exposures),
+        group.drizzle,
+        comparison=comparison_grid(opened.chip_wcs(group.exposures), group.drizzle),
+        threads=options.threads,
     )
 
 
@@ -112,39 +125,50 @@ def found_masks(catalog: Catalog, group: MaskGroup, home: Path) -> dict[str, Mas
 
 
 def ensure_masks(
-    catalog: Catalog,
     run: Run,
     opened: OpenExposures,
     exposures: Sequence[EligibleExposure],
+    options: MosaicOptions,
     *,
-    home: Path,
-    threads: int,
+    observer: Observer,
+    clock: Stopwatch,
 ) -> dict[str, MaskRow]:
     """Make the masks that are missing and put those of all these exposures in force.
 
     Parameters
     ----------
-    catalog : Catalog
     run : Run
         Holds the locks of the visits.
     opened : OpenExposures
     exposures : sequence of EligibleExposure
         All of their visits.
-    home : Path
-        Masks lie in its folder ``masks``; rows hold the path relative to it.
-    threads : int
+    options : MosaicOptions
+        Masks lie in the folder ``masks`` of its ``home``; rows hold the path relative to it.
+    observer : Observer
+    clock : Stopwatch
 
     Returns
     -------
     dict of str to MaskRow
         By rootname; exposures of no group have no mask, and none is in force afterwards.
+
+    Raises
+    ------
+    TooLargeError
+        More memory would be needed than allowed; then no mask is made.
     """
+    catalog = opened.catalog
     masks: dict[str, MaskRow] = {}
-    for group in mask_groups(exposures, opened.origin):
-        found = found_masks(catalog, group, home)
-        if len(found) < len(group.exposures):
-            found |= _made(catalog, run, opened, group, found, home, threads)
+    missing: list[tuple[MaskGroup, dict[str, MaskRow]]] = []
+    for group in mask_groups(exposures, options):
+        found = found_masks(catalog, group, options.home)
         masks |= found
+        if len(found) < len(group.exposures):
+            memory_of_group(opened, group, options).check(options.memory_limit, group.name)
+            missing.append((group, found))
+    for group, found in missing:
+        compared = _compared(opened, group, options, observer, clock)
+        masks |= _kept_all(catalog, run, group, found, compared, options.home)
     in_force = {
         exposure.exposure_id: masks[exposure.rootname].mask_id if exposure.rootname in masks else None
         for exposure in exposures
@@ -154,31 +178,61 @@ def ensure_masks(
     return masks
 
 
-def group_grid(opened: OpenExposures, group: MaskGroup) -> OutputGrid:
-    """Return the grid on which a group is compared: north up, native scale, its own extent."""
-    scale = NATIVE_SCALE_ARCSEC[group.exposures[0].detector]
-    return north_up_grid(opened.chip_wcs(group.exposures), scale, opened.origin)
+def _compared(
+    opened: OpenExposures, group: MaskGroup, options: MosaicOptions, observer: Observer, clock: Stopwatch
+) -> Comparison:
+    measured = measure_exposures(
+        opened.prepared(group.exposures),
+        group.drizzle,
+        threads=options.threads,
+        observer=observer,
+        clock=clock,
+    )
+    return compare_exposures(
+        measured,
+        group.drizzle,
+        threads=options.threads,
+        scratch=options.output,
+        observer=observer,
+        clock=clock,
+    )
 
 
-def _made(
+def _kept_all(
     catalog: Catalog,
     run: Run,
-    opened: OpenExposures,
     group: MaskGroup,
     found: Mapping[str, MaskRow],
+    compared: Comparison,
     home: Path,
-    threads: int,
 ) -> dict[str, MaskRow]:
-    chips = [opened.prepared(exposure, group.sky) for exposure in group.exposures]
-    grid = group_grid(opened, group)
-    hits = cosmic_ray_masks(chips, grid, group.cosmic_rays, threads=threads, origin=opened.origin)
-    made = {}
-    for exposure, members, masks in zip(group.exposures, chips, hits, strict=True):
-        if exposure.rootname in found:
-            continue
-        packed = {chip.pixels.extver: PackedMask.of(mask) for chip, mask in zip(members, masks, strict=True)}
-        made[exposure.rootname] = _kept(catalog, run, group, exposure, packed, home)
-    return made
+    masks = chip_masks(compared)
+    return {
+        exposure.rootname: _kept(catalog, run, group, exposure, masks[number], home)
+        for number, exposure in enumerate(group.exposures)
+        if exposure.rootname not in found
+    }
+
+
+def chip_masks(compared: Comparison) -> list[dict[int, ChipMasks]]:
+    """Return what a comparison found of each exposure, by EXTVER; without one all pixels are untested."""
+    if not compared.chips:
+        return [
+            {chip.pixels.extver: _untested(chip.shape, chip.static) for chip in chips}
+            for chips in compared.exposures
+        ]
+    return [
+        {
+            chip.pixels.extver: ChipMasks(found.hits, chip.static, found.untested)
+            for chip, found in zip(chips, founds, strict=True)
+        }
+        for chips, founds in zip(compared.exposures, compared.chips, strict=True)
+    ]
+
+
+def _untested(shape: tuple[int, int], static: PackedMask | None) -> ChipMasks:
+    nothing, everything = (PackedMask.of(np.full(shape, value)) for value in (False, True))
+    return ChipMasks(nothing, static, everything)
 
 
 def _kept(
@@ -186,7 +240,7 @@ def _kept(
     run: Run,
     group: MaskGroup,
     exposure: EligibleExposure,
-    masks: Mapping[int, PackedMask],
+    masks: Masks,
     home: Path,
 ) -> MaskRow:
     """Write a mask under a name made of its content's address, then record it.
@@ -201,7 +255,7 @@ def _kept(
     size, sha256 = aside(final).stat().st_size, file_sha256(aside(final))
     os.replace(aside(final), final)
     sync_folder(final.parent)
-    flagged = sum(mask.count() for mask in masks.values())
+    flagged = sum(mask.hits.count() for mask in masks.values())
     row = NewMask(
         exposure.exposure_id,
         exposure.file_id,

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from hapctl.archive.policies import ensure_policy, policy_in_force
 from hapctl.archive.products import EligibleExposure, MaskRow, eligible_exposures
 from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.errors import NothingLeftError, TooLargeError, UsageProblemError
+from hapctl.processing.imaging.observer import Observer
+from hapctl.processing.imaging.stopwatch import StepSeconds, Stopwatch
 from hapctl.processing.pipeline.build_product import (
     ProductResult,
     Workshop,
@@ -23,13 +25,13 @@ from hapctl.processing.pipeline.build_product import (
     result_of,
     software_name,
 )
-from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups
+from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups, memory_of_group
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
+    memory_of_product,
     policy_content,
-    predicted_memory,
 )
 from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
@@ -60,16 +62,37 @@ class MosaicReport:
         Of a plan: exposures whose masks are to be made.
     settled : Settled
         What became of products left pending by killed runs.
+    seconds : mapping of str to StepSeconds
+        What each step took.
     """
 
     products: tuple[ProductResult, ...]
     run: int | None = None
     masks_to_make: tuple[str, ...] = ()
     settled: Settled = field(default_factory=Settled)
+    seconds: Mapping[str, StepSeconds] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What making products shares: the run, open exposures, target, options, and who watches."""
+
+    run: Run
+    opened: OpenExposures
+    target: Target
+    options: MosaicOptions
+    observer: Observer
+    clock: Stopwatch
 
 
 def run_mosaic(
-    catalog: Catalog, target: Target, options: MosaicOptions, *, dry_run: bool, arguments: Sequence[str]
+    catalog: Catalog,
+    target: Target,
+    options: MosaicOptions,
+    *,
+    dry_run: bool,
+    arguments: Sequence[str],
+    observer: Observer | None = None,
 ) -> MosaicReport:
     """Plan, and unless it is a dry run make, the products of a target."""
     if dry_run:
@@ -81,8 +104,9 @@ def run_mosaic(
         OpenExposures(catalog, options.origin) as opened,
     ):
         settled = settle_pending(catalog, run)
+        work = _Work(run, opened, target, options, observer or Observer(), Stopwatch())
         with advisory_lock(run, target.kind, target.name), _full_disk_told():
-            report = _make(run, opened, target, options, settled)
+            report = replace(_make(work), run=run.id, settled=settled, seconds=work.clock.seconds())
         run.summary |= _figures(report)
     return report
 
@@ -103,22 +127,23 @@ def _full_disk_told() -> Iterator[None]:
 
 def _figures(report: MosaicReport) -> dict[str, Any]:
     statuses = [product.status for product in report.products]
-    return {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
+    seconds = {step: round(one.processor, 3) for step, one in report.seconds.items()}
+    counts = {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
+    return {**counts, "processor_seconds": seconds} if seconds else dict(counts)
 
 
-def _make(
-    run: Run, opened: OpenExposures, target: Target, options: MosaicOptions, settled: Settled
-) -> MosaicReport:
+def _make(work: _Work) -> MosaicReport:
+    target, options = work.target, work.options
     try:
-        planned = target.plan(opened)
-        made = _made(run, opened, planned, options)
+        planned = target.plan(work.opened)
+        made = _made(work, planned)
     except NothingLeftError:
-        retired = _left_behind(opened.catalog, run.id, target, (), options)
+        retired = _left_behind(work.opened.catalog, work.run.id, target, (), options)
         if not retired:
             raise
-        return MosaicReport(tuple(retired), run.id, (), settled)
-    retired = _left_behind(opened.catalog, run.id, target, planned, options)
-    return MosaicReport((*made, *retired), run.id, (), settled)
+        return MosaicReport(tuple(retired))
+    retired = _left_behind(work.opened.catalog, work.run.id, target, planned, options)
+    return MosaicReport((*made, *retired))
 
 
 def _left_behind(
@@ -132,32 +157,28 @@ def _left_behind(
         return retire_left_behind(connection, run_id, target.parameters, planned, options)
 
 
-def _made(
-    run: Run, opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> list[ProductResult]:
-    catalog = opened.catalog
-    _check_limits(opened, planned, options)
+def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]:
+    catalog, options = work.opened.catalog, work.options
+    _check_limits(work.opened, planned, options)
     _check_folder(options.output)
     with catalog.begin() as connection:
         content = policy_content(software_name())
-        policy_id = ensure_policy(connection, run.id, "products", POLICY_NAME, content)
-    masks = _masks(run, opened, planned, options)
-    shop = Workshop(catalog, run, opened, options, masks, policy_id)
+        policy_id = ensure_policy(connection, work.run.id, "products", POLICY_NAME, content)
+    masks = _masks(work, planned)
+    shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
     return [make_or_keep(shop, one, _colours(one, planned, options)) for one in planned]
 
 
-def _masks(
-    run: Run, opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> dict[str, MaskRow]:
+def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]:
     """Make the masks of all visits whose exposures go in; their locks are held while they are made."""
     masks: dict[str, MaskRow] = {}
     for visit in _visits(planned):
         with ExitStack() as locks:
-            locks.enter_context(advisory_lock(run, "visit", visit))
-            with opened.catalog.begin() as connection:
+            locks.enter_context(advisory_lock(work.run, "visit", visit))
+            with work.opened.catalog.begin() as connection:
                 exposures = eligible_exposures(connection, visit=visit)
             masks |= ensure_masks(
-                opened.catalog, run, opened, exposures, home=options.home, threads=options.threads
+                work.run, work.opened, exposures, work.options, observer=work.observer, clock=work.clock
             )
     return masks
 
@@ -181,21 +202,23 @@ def _plan(opened: OpenExposures, target: Target, options: MosaicOptions) -> Mosa
 
 def _planned_results(
     opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> tuple[list[ProductResult], set[str]]:
+) -> tuple[list[ProductResult], dict[str, int]]:
     catalog = opened.catalog
     known, to_make = _known_masks(opened, planned, options)
     with catalog.begin() as connection:
         policy_id = policy_in_force(connection, "products", POLICY_NAME, policy_content(software_name()))
     results = []
     for one in planned:
-        missing = one.masked and any(exposure.rootname in to_make for exposure in one.exposures)
+        needed = [to_make[name.rootname] for name in one.exposures if name.rootname in to_make]
+        missing = one.masked and bool(needed)
         masks = {
             exposure.rootname: known[exposure.rootname]
             for exposure in one.exposures
             if exposure.rootname in known
         }
         why, current = reasons_to_make(catalog, one, options, None if missing else masks, policy_id)
-        shapes = [chip.shape for chip in opened.chip_wcs(one.exposures)]
+        shapes = opened.shapes(one.exposures)
+        plan = memory_of_product(one, shapes, options)
         results.append(
             result_of(
                 one,
@@ -204,8 +227,8 @@ def _planned_results(
                 why,
                 current.product_id if current else None,
                 None,
-                bytes=one.file_bytes(len(shapes)) if why else 0,
-                memory_bytes=predicted_memory(one, shapes, options),
+                bytes=one.file_bytes(sum(map(len, shapes))) if why else 0,
+                memory_bytes=max([plan.peak, *(needed if one.masked else [])]),
             )
         )
     return results, to_make
@@ -213,31 +236,27 @@ def _planned_results(
 
 def _known_masks(
     opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> tuple[dict[str, str], set[str]]:
-    """Return the SHA-256 of the masks that exist, and the exposures whose masks are to be made."""
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the SHA-256 of the masks that exist, and the memory that making the others needs."""
     exposures: list[EligibleExposure] = []
     for visit in _visits(planned):
         with opened.catalog.begin() as connection:
             exposures += eligible_exposures(connection, visit=visit)
     known: dict[str, str] = {}
-    to_make: set[str] = set()
-    for group in mask_groups(exposures, options.origin):
+    to_make: dict[str, int] = {}
+    for group in mask_groups(exposures, options):
         found = found_masks(opened.catalog, group, options.home)
         known |= {name: row.sha256 for name, row in found.items()}
-        to_make |= {exposure.rootname for exposure in group.exposures} - set(found)
+        if len(found) < len(group.exposures):
+            needed = memory_of_group(opened, group, options).peak
+            to_make |= {one.rootname: needed for one in group.exposures if one.rootname not in found}
     return known, to_make
 
 
 def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions) -> None:
     for one in planned:
-        shapes = [chip.shape for chip in opened.chip_wcs(one.exposures)]
-        needed = predicted_memory(one, shapes, options)
-        if needed > options.memory_limit:
-            raise TooLargeError(
-                f"{one.name} would need {needed / 1e6:.0f} MB of memory, {options.memory_limit / 1e6:.0f} MB "
-                "are allowed",
-                "give a larger --max-memory or fewer --threads",
-            )
+        shapes = opened.shapes(one.exposures)
+        memory_of_product(one, shapes, options).check(options.memory_limit, one.name)
 
 
 def _check_folder(folder: Path) -> None:

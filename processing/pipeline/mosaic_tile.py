@@ -13,8 +13,8 @@ from hapctl.archive.products import (
 )
 from hapctl.archive.sky_cells import SkyCell, sky_cell
 from hapctl.processing.errors import NothingLeftError
-from hapctl.processing.imaging.defaults import good_bits
 from hapctl.processing.imaging.grid import OutputGrid, covered_window
+from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.product_names import layer_name, layer_scales, product_suffix
 from hapctl.processing.pipeline.build_product import software_name
 from hapctl.processing.pipeline.mosaic_run import MosaicReport, Target, run_mosaic
@@ -23,7 +23,7 @@ from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
-    defaults_of,
+    drizzle_parameters,
     exclusions_of,
     header_filter,
     product_parameters,
@@ -43,6 +43,7 @@ def mosaic_tile(
     *,
     dry_run: bool = False,
     arguments: Sequence[str] = (),
+    observer: Observer | None = None,
 ) -> MosaicReport:
     """Make the layers of a tile, or find them current; missing masks of their visits are made first.
 
@@ -50,7 +51,7 @@ def mosaic_tile(
     """
     cell = sky_cell(name)
     target = Target("tile", cell.name, {"tile": cell.name}, lambda opened: plan_tile(opened, cell, options))
-    return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments)
+    return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments, observer=observer)
 
 
 def plan_tile(opened: OpenExposures, cell: SkyCell, options: MosaicOptions) -> list[PlannedProduct]:
@@ -118,8 +119,7 @@ class _Layers:
         window = covered_window(full, self.opened.chip_wcs(exposures), self.options.origin)
         if window is None:
             return None
-        defaults = defaults_of(exposures)
-        bits = good_bits(defaults, "layer", len(exposures))
+        drizzle = drizzle_parameters(self.options, "layer", exposures)
         suffix = product_suffix([f"_{exposure.suffix}" for exposure in exposures])
         return PlannedProduct(
             kind="layer",
@@ -141,7 +141,6 @@ class _Layers:
                 [one for one in self.choice.left_out if _layer(one) == layer],
             ),
             masked=True,
-            bits=bits,
-            sky=defaults.sky,
-            parameters=product_parameters(self.options, bits, defaults.sky, True, software_name()),
+            drizzle=drizzle,
+            parameters=product_parameters(drizzle, True, software_name()),
         )

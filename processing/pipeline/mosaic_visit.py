@@ -14,9 +14,9 @@ from hapctl.archive.products import (
     visit_exists,
 )
 from hapctl.processing.errors import NothingLeftError
-from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, good_bits
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, Level
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
-from hapctl.processing.imaging.product_header import Kind
+from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.product_names import (
     Suffix,
     exposure_product_name,
@@ -30,7 +30,7 @@ from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
-    defaults_of,
+    drizzle_parameters,
     exclusions_of,
     header_filter,
     in_order,
@@ -50,6 +50,7 @@ def mosaic_visit(
     *,
     dry_run: bool = False,
     arguments: Sequence[str] = (),
+    observer: Observer | None = None,
 ) -> MosaicReport:
     """Make the products of a visit, or find them current; retire stale ones that are made no more.
 
@@ -63,6 +64,8 @@ def mosaic_visit(
         Plan only: nothing is made and no run is recorded.
     arguments : sequence of str
         The command line, for the run.
+    observer : Observer, optional
+        Told of progress.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def mosaic_visit(
     """
     visit = visit.lower()
     target = Target("visit", visit, {"visit": visit}, lambda opened: plan_visit(opened, visit, options))
-    return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments)
+    return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments, observer=observer)
 
 
 def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> list[PlannedProduct]:
@@ -216,18 +219,13 @@ class _Detector:
 
     def _planned(
         self,
-        kind: Kind,
+        kind: Level,
         name: str,
         filter_name: str,
         exposures: tuple[EligibleExposure, ...],
         exclusions: tuple[NewExclusion, ...],
     ) -> PlannedProduct:
-        deepest = max(
-            sum(one.filter == name for one in exposures) for name in {one.filter for one in exposures}
-        )
-        defaults = defaults_of(exposures)
-        bits = good_bits(defaults, kind, deepest)
-        masked = kind != "exposure"
+        drizzle, masked = drizzle_parameters(self.options, kind, exposures), kind != "exposure"
         return PlannedProduct(
             kind=kind,
             name=name,
@@ -244,9 +242,8 @@ class _Detector:
             exposures=exposures,
             exclusions=exclusions,
             masked=masked,
-            bits=bits,
-            sky=defaults.sky,
-            parameters=product_parameters(self.options, bits, defaults.sky, masked, software_name()),
+            drizzle=drizzle,
+            parameters=product_parameters(drizzle, masked, software_name()),
         )
 
 

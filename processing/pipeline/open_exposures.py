@@ -1,6 +1,8 @@
-"""Exposures taken from the catalog and opened: solution, pixels, sky, each found once a run."""
+"""Exposures taken from the catalog and opened: solution, pixels, flux scale, each found once a run."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -9,15 +11,16 @@ from hapctl.archive.products import EligibleExposure
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolution
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
-from hapctl.processing.imaging.defaults import SkyParameters
-from hapctl.processing.imaging.grid import native_scale
-from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_scale
+from hapctl.processing.imaging.mask_file import ChipMasks
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_file import file_sha256
-from hapctl.processing.imaging.sky import exposure_sky, sky_level
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
 
-Masks = dict[int, PackedMask]
+Masks = Mapping[int, ChipMasks]
+
+COSMIC_RAY_FLAG = 4096
+"""DQ flag of cosmic rays found before: where there is a mask of ours, it counts in place of the flag."""
 
 
 class OpenExposures:
@@ -36,7 +39,6 @@ class OpenExposures:
         self._stack = ExitStack()
         self._solutions: dict[int, WcsSolution] = {}
         self._images: dict[int, ExposureImage] = {}
-        self._skies: dict[tuple[int, SkyParameters], tuple[float, ...]] = {}
 
     def solution(self, exposure: EligibleExposure) -> WcsSolution:
         """Return the solution in force, with its exact floats, from the catalog alone."""
@@ -46,9 +48,13 @@ class OpenExposures:
             self._solutions[exposure.solution_id] = found
         return self._solutions[exposure.solution_id]
 
-    def chip_wcs(self, exposures: tuple[EligibleExposure, ...]) -> list[ChipWcs]:
+    def chip_wcs(self, exposures: Sequence[EligibleExposure]) -> list[ChipWcs]:
         """Return the WCS of all chips of some exposures, in order."""
         return [chip for exposure in exposures for chip in self.solution(exposure).chips]
+
+    def shapes(self, exposures: Sequence[EligibleExposure]) -> list[list[tuple[int, int]]]:
+        """Return (ny, nx) of the chips of some exposures, from the catalog alone."""
+        return [[chip.shape for chip in self.solution(exposure).chips] for exposure in exposures]
 
     def image(self, exposure: EligibleExposure) -> ExposureImage:
         """Return the open file of an exposure, its content proven to be what was ingested.
@@ -64,22 +70,10 @@ class OpenExposures:
             self._images[exposure.file_id] = opened
         return self._images[exposure.file_id]
 
-    def sky(self, exposure: EligibleExposure, parameters: SkyParameters) -> tuple[float, ...]:
-        """Return the sky of each chip, electrons per pixel; zeros where none is subtracted."""
-        key = (exposure.file_id, parameters)
-        if key not in self._skies:
-            self._skies[key] = self._measured_sky(exposure, parameters)
-        return self._skies[key]
-
-    def _measured_sky(self, exposure: EligibleExposure, parameters: SkyParameters) -> tuple[float, ...]:
+    def flux_scale(self, exposure: EligibleExposure) -> FluxScale:
+        """Return how the chips of an exposure come to one flux scale."""
         image = self.image(exposure)
-        if not parameters.subtract:
-            return (0.0,) * len(image.chips)
-        levels = [
-            sky_level(chip.science(), chip.good(parameters.bits), parameters.statistic)
-            for chip in image.chips
-        ]
-        return exposure_sky(levels, [native_scale(chip) for chip in self._paired(exposure)])
+        return flux_scale(image.header, [chip.header for chip in image.chips])
 
     def _paired(self, exposure: EligibleExposure) -> list[ChipWcs]:
         """Return the WCS of each chip of the file, in the order of the file."""
@@ -94,20 +88,40 @@ class OpenExposures:
         return [by_extver[chip.extver] for chip in chips]
 
     def prepared(
-        self,
-        exposure: EligibleExposure,
-        parameters: SkyParameters,
-        masks: Masks | None = None,
-        first_bit: int = 0,
-    ) -> list[PreparedChip]:
-        """Return the chips of an exposure ready for drizzling; context bits count from ``first_bit``."""
-        image, sky = self.image(exposure), self.sky(exposure, parameters)
-        return [
-            PreparedChip(pixels, wcs, level, first_bit + i, (masks or {}).get(pixels.extver))
-            for i, (pixels, wcs, level) in enumerate(
-                zip(image.chips, self._paired(exposure), sky, strict=True)
-            )
-        ]
+        self, exposures: Sequence[EligibleExposure], masks: Mapping[str, Masks] | None = None
+    ) -> list[list[PreparedChip]]:
+        """Return the chips of exposures, all but their sky; context bits count through the set.
+
+        Parameters
+        ----------
+        exposures : sequence of EligibleExposure
+        masks : mapping of str to mapping of int to ChipMasks, optional
+            By rootname and EXTVER.
+
+        Raises
+        ------
+        RefusedError
+            The chips of some can't be brought to the flux scale of the others.
+        """
+        check_one_scale({exposure.rootname: self.flux_scale(exposure) for exposure in exposures})
+        found: list[list[PreparedChip]] = []
+        for exposure in exposures:
+            first_bit = sum(map(len, found))
+            found.append(self._chips(exposure, (masks or {}).get(exposure.rootname, {}), first_bit))
+        return found
+
+    def _chips(self, exposure: EligibleExposure, masks: Masks, first_bit: int) -> list[PreparedChip]:
+        chips = []
+        factors = self.flux_scale(exposure).factors
+        parts = zip(self.image(exposure).chips, self._paired(exposure), factors, strict=True)
+        for number, (pixels, wcs, factor) in enumerate(parts):
+            chip = PreparedChip(pixels, wcs, context_bit=first_bit + number, flux_factor=factor)
+            mask = masks.get(pixels.extver)
+            if mask is not None:
+                pixels = replace(pixels, reset_bits=COSMIC_RAY_FLAG)
+                chip = replace(chip, pixels=pixels, hits=mask.hits, static=mask.static)
+            chips.append(chip)
+        return chips
 
     def __enter__(self) -> "OpenExposures":
         return self

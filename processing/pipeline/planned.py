@@ -1,7 +1,7 @@
 """What a mosaic command is going to make, before it makes it: products, inputs, addresses, sizes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,25 +9,20 @@ from typing import Any
 from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
 from hapctl.archive.runs import parameters_sha256
 from hapctl.processing.astrometry.solution import LookupOrigin
-from hapctl.processing.imaging.chip_data import Bits
 from hapctl.processing.imaging.defaults import (
     NATIVE_SCALE_ARCSEC,
     UVIS_CHANGE_MJD,
-    DetectorDefaults,
-    SkyParameters,
-    as_parameters,
-    detector_defaults,
+    Level,
+    drizzle_defaults,
 )
-from hapctl.processing.imaging.drizzle import predict_memory
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.product_header import Kind, context_planes
+from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
+from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.product_description import Kind, context_planes
 from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the same inputs and parameters give other pixels."""
-
-BASE_BYTES = 200_000_000
-"""An upper estimate of interpreter and libraries: the smallest mosaics measured peak at 160 MB in all."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +37,8 @@ class MosaicOptions:
     origin : {"hst", "fits"}
         Where lookup tables begin.
     threads : int
-    pixfrac : float
-        Side of the shrunken input pixel.
+    pixfrac : float or None
+        Side of the shrunken input pixel; None: that of the detector and the number of exposures.
     memory_limit : int
         Bytes; work predicted to need more is refused.
     """
@@ -53,7 +48,7 @@ class MosaicOptions:
     wcs_policy: WcsPolicy = "strict"
     origin: LookupOrigin = "hst"
     threads: int = 1
-    pixfrac: float = 1.0
+    pixfrac: float | None = None
     memory_limit: int = 4_000_000_000
 
     def as_parameters(self) -> dict[str, Any]:
@@ -94,9 +89,8 @@ class PlannedProduct:
     exclusions : tuple of NewExclusion
     masked : bool
         Whether cosmic-ray masks are used.
-    bits : Bits
-        DQ flags taken as good.
-    sky : SkyParameters
+    drizzle : DrizzleParameters
+        Of its sky and its final image.
     parameters : mapping
         All that bears on its pixels but the inputs.
     """
@@ -116,8 +110,7 @@ class PlannedProduct:
     exposures: tuple[EligibleExposure, ...]
     exclusions: tuple[NewExclusion, ...]
     masked: bool
-    bits: Bits
-    sky: SkyParameters
+    drizzle: DrizzleParameters
     parameters: Mapping[str, Any]
 
     @property
@@ -160,52 +153,64 @@ class PlannedProduct:
     def file_bytes(self, chips: int) -> int:
         """Return the size of its pixels on disk."""
         height, width = self.grid.shape
-        return height * width * 4 * (2 + context_planes(chips))
+        images = 2 + self.drizzle.final.variance + self.drizzle.final.error
+        return height * width * 4 * (images + context_planes(chips) * self.drizzle.final.context)
 
 
 def _address(exposure: EligibleExposure) -> list[str]:
     return [exposure.rootname, exposure.file_sha256, exposure.transformation_sha256]
 
 
-def product_parameters(
-    options: MosaicOptions, bits: Bits, sky: SkyParameters, masked: bool, software: str
-) -> dict[str, Any]:
-    """Return the parameters of a product as plain data."""
+def drizzle_parameters(
+    options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]
+) -> DrizzleParameters:
+    """Return how a product of the exposures of one detector is drizzled, or how they are compared.
+
+    The exposures of a filter are compared by the parameters of the level ``filter``.
+    """
+    filters = {one.filter for one in exposures}
+    deepest = max(sum(one.filter == name for one in exposures) for name in filters)
+    start = min(exposure.mjd_start for exposure in exposures)
+    chosen = drizzle_defaults(exposures[0].detector, start, level, deepest, exposures[0].filter)
+    final = chosen.final if options.pixfrac is None else replace(chosen.final, pixfrac=options.pixfrac)
+    return replace(chosen, final=final, lookup_origin=options.origin)
+
+
+def product_parameters(drizzle: DrizzleParameters, masked: bool, software: str) -> dict[str, Any]:
+    """Return the parameters of a product as plain data: all that bears on its pixels but its inputs."""
+    final = drizzle.final
     return {
         "engine": ENGINE,
         "software": software,
-        "kernel": "square",
-        "pixfrac": options.pixfrac,
-        "weight": "EXP",
+        "kernel": final.kernel,
+        "pixfrac": final.pixfrac,
+        "weight": final.weight,
         "units": "electrons/s",
-        "good_bits": bits,
-        "sky": asdict(sky),
+        "good_bits": final.bits,
+        "sky": asdict(drizzle.sky),
+        "final": asdict(final),
         "cosmic_ray_masks": masked,
-        "lookup_origin": options.origin,
+        "lookup_origin": drizzle.lookup_origin,
     }
 
 
 def policy_content(software: str) -> dict[str, Any]:
     """Return the policy of products: parameters by detector and number of exposures, and the software."""
+    levels: tuple[Level, ...] = ("exposure", "filter", "total", "layer")
     return {
         "software": software,
         "engine": ENGINE,
         "native_scale_arcsec": NATIVE_SCALE_ARCSEC,
         "detectors": {
-            f"{detector}, {period}, {number} exposures": as_parameters(
-                detector_defaults(detector, mjd, number)
+            f"{detector}, {period}, {level}, {number} exposures": asdict(
+                drizzle_defaults(detector, mjd, level, number)
             )
             for detector in NATIVE_SCALE_ARCSEC
             for period, mjd in (("before 2012-11-08", 0.0), ("after", UVIS_CHANGE_MJD))
-            for number in (1, 2, 4, 6)
+            for level in levels
+            for number in (1, 2, 3, 4, 6)
         },
     }
-
-
-def defaults_of(exposures: Sequence[EligibleExposure]) -> DetectorDefaults:
-    """Return the parameters of the exposures of one detector and filter."""
-    start = min(exposure.mjd_start for exposure in exposures)
-    return detector_defaults(exposures[0].detector, start, len(exposures))
 
 
 def exclusions_of(
@@ -237,30 +242,8 @@ def short_cells(exposures: Sequence[EligibleExposure]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def predicted_memory(
-    planned: PlannedProduct, chip_shapes: Sequence[tuple[int, int]], options: MosaicOptions
-) -> int:
-    """Return the bytes that making a product needs at its peak (RssAnon of the process).
-
-    The terms: the interpreter and libraries; the drizzle in bands; the writer's copies and statistics of
-    the band in hand; one bit per input pixel for masks; the planes and blocks of the cosmic-ray test,
-    which keeps the combined plane.
-    """
-    shapes = list(chip_shapes)
-    drizzle = predict_memory(shapes, planned.grid, threads=options.threads)
-    one_band = predict_memory(shapes, planned.grid, threads=1) // 2
-    masks = sum(ny * (nx // 8 + 1) for ny, nx in shapes) if planned.masked else 0
-    return BASE_BYTES + masks + max(drizzle + one_band, _test_memory(planned, shapes, options))
-
-
-def _test_memory(
-    planned: PlannedProduct, chip_shapes: Sequence[tuple[int, int]], options: MosaicOptions
-) -> int:
-    if not planned.masked or not chip_shapes:
-        return 0
-    height, width = planned.grid.shape
-    band = 258 * width * (4 * 4 * len(planned.exposures) + 40)
-    largest = max(ny * nx for ny, nx in chip_shapes)
-    return (
-        4 * height * width + options.threads * max(band, 8 * largest) + sum(ny * nx for ny, nx in chip_shapes)
-    )
+def memory_of_product(
+    planned: PlannedProduct, shapes: Sequence[Sequence[tuple[int, int]]], options: MosaicOptions
+) -> MemoryPlan:
+    """Return what making a product needs at its peak; its masks are made before."""
+    return plan_memory(shapes, planned.drizzle, final=planned.grid, threads=options.threads)

@@ -1,12 +1,13 @@
-"""Drizzle parameters by detector and number of exposures: HAP's values."""
+"""Drizzle parameters by detector, level and number of exposures: HAP's values."""
 
 import pytest
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.defaults import (
-    UVIS_CHANGE_MJD,
-    detector_defaults,
-    good_bits,
-)
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, UVIS_CHANGE_MJD, Level, drizzle_defaults
+from hapctl.processing.imaging.parameters import DrizzleParameters
+
+
+def after(detector: str, level: Level, exposures: int, filter_name: str = "") -> DrizzleParameters:
+    return drizzle_defaults(detector, UVIS_CHANGE_MJD + 1, level, exposures, filter_name)
 
 
 @pytest.mark.parametrize(
@@ -16,39 +17,75 @@ from hapctl.processing.imaging.defaults import (
         ("WFC", 4, "exposure", 65535),
         ("WFC", 1, "filter", 65535),
         ("WFC", 2, "filter", 336),
+        ("WFC", 2, "total", 336),
         ("HRC", 2, "filter", 64),
+        ("HRC", 2, "total", 64),
         ("SBC", 3, "filter", 0),
         ("UVIS", 3, "filter", 336),
         ("IR", 1, "filter", 528),
         ("IR", 4, "layer", 528),
         ("WFC", 2, "layer", 80),
         ("HRC", 1, "layer", 65535),
+        ("PC", 2, "filter", 61437),
+        ("PC", 3, "filter", 1024),
         ("PC", 4, "layer", "2,8,1024"),
     ],
 )
-def test_good_flags(detector: str, exposures: int, level: str, bits: object) -> None:
-    defaults = detector_defaults(detector, UVIS_CHANGE_MJD + 1, exposures)
-    assert good_bits(defaults, level, exposures) == bits  # type: ignore[arg-type]
+def test_good_flags(detector: str, exposures: int, level: Level, bits: object) -> None:
+    assert after(detector, level, exposures).final.bits == bits
 
 
 def test_uvis_before_its_post_flash() -> None:
-    before, after = (detector_defaults("UVIS", UVIS_CHANGE_MJD + day, 3) for day in (-1.0, 1.0))
-    assert (before.filter_bits, after.filter_bits) == (352, 336)
-    assert (before.sky.bits, after.sky.bits) == (96, 80)
+    before, later = (drizzle_defaults("UVIS", UVIS_CHANGE_MJD + day, "filter", 3) for day in (-1.0, 1.0))
+    assert (before.final.bits, later.final.bits) == (352, 336)
+    assert (before.separate.bits, later.separate.bits) == (352, 336)
+    assert (before.sky.bits, later.sky.bits) == (96, 80)
 
 
-def test_the_cosmic_ray_test_follows_the_number_of_exposures() -> None:
-    few, many = (detector_defaults("WFC", 56000.0, number).cosmic_rays for number in (2, 6))
-    assert few is not None
-    assert many is not None
-    assert (few.scale, many.scale) == ((1.5, 1.2), (1.2, 0.7))
-    two, four = (detector_defaults("IR", 56000.0, number).cosmic_rays for number in (2, 4))
-    assert two is not None
-    assert four is not None
-    assert (two.bits, four.bits, two.snr) == (65535, 528, (5.0, 4.0))
-    assert detector_defaults("SBC", 56000.0, 6).cosmic_rays is None
+@pytest.mark.parametrize("detector", ["WFC", "HRC", "UVIS"])
+def test_many_exposures_are_compared_more_sharply(detector: str) -> None:
+    few, many = (after(detector, "filter", number) for number in (5, 6))
+    assert (few.median.type, many.median.type) == ("minmed", "median")
+    assert (few.cosmic_rays.scale, many.cosmic_rays.scale) == ((1.5, 1.2), (1.2, 0.7))
+    assert few.cosmic_rays.snr == many.cosmic_rays.snr == (3.5, 3.0)
+    assert (few.final.pixfrac, many.final.pixfrac) == (1.0, 0.8)
+    assert after(detector, "total", 6).final.pixfrac == 1.0
+
+
+def test_infrared_takes_all_pixels_of_few_exposures() -> None:
+    two, four = (after("IR", "filter", number) for number in (2, 4))
+    assert (two.separate.bits, four.separate.bits) == (65535, 528)
+    assert (two.separate.kernel, two.median.type, four.median.type) == ("turbo", "minmed", "median")
+    assert (four.cosmic_rays.snr, four.cosmic_rays.scale) == ((5.0, 4.0), (3.0, 2.4))
+
+
+def test_wfpc2_is_compared_at_the_scale_of_its_wide_field() -> None:
+    found = after("PC", "filter", 4)
+    assert (found.separate.scale, found.median.type) == (0.0996, "median")
+    assert (found.cosmic_rays.snr, found.cosmic_rays.scale) == ((5.5, 3.5), (2.0, 1.5))
+
+
+@pytest.mark.parametrize("detector", NATIVE_SCALE_ARCSEC)
+@pytest.mark.parametrize("level", ["exposure", "filter", "total", "layer"])
+@pytest.mark.parametrize("exposures", [1, 2, 6])
+def test_exposures_are_compared_where_their_filter_has_several(
+    detector: str, level: Level, exposures: int
+) -> None:
+    found = after(detector, level, exposures)
+    compared = level == "filter" and exposures > 1 and detector != "SBC"
+    steps = (found.static_mask, found.separate, found.median, found.blot, found.cosmic_rays)
+    assert {step.enabled for step in steps} == {compared}
+    assert found.sky.method == "match"
+    assert found.sky.statistic == ("mean" if detector == "SBC" else "median")
+    assert found.sky.enabled == (detector != "SBC")
+
+
+def test_sbc_in_the_blue_sees_the_sky() -> None:
+    assert after("SBC", "filter", 2, "f115lp").sky.enabled
+    assert [after("SBC", "filter", n, "f122m").final.pixfrac for n in (5, 6)] == [1.0, 0.8]
+    assert after("SBC", "filter", 6, "f150lp").final.pixfrac == 1.0
 
 
 def test_unknown_detector() -> None:
     with pytest.raises(UsageProblemError, match="NICMOS"):
-        detector_defaults("NICMOS", 56000.0, 1)
+        drizzle_defaults("NICMOS", 56000.0, "filter", 2)
