@@ -5,105 +5,9 @@ skewed and unequal by some 5 %, quadratic terms of tens of pixels at the corners
 few hundredths of a pixel, a gap of 2.5 arcsec, four amplifiers.
 """
 
-from dataclasses import dataclass
-from zlib import crc32
+from hapctl.processing.simulation.camera import Amplifier, Camera, ChipOptics, FilterFacts
 
-import numpy as np
-from numpy.typing import NDArray
-
-PLATE_SCALE_ARCSEC = 0.05
-FULL_WELL_ELECTRONS = 84_700.0
-GAP_ARCSEC = 2.5
-TABLE_STEP = 64
-FULL_SHAPE, SMALL_SHAPE = (2048, 4096), (1024, 2048)
-IDCTAB_ROOT, NPOL_ROOTS_END, D2IM_ROOT = "hapsim01j", "npolj", "hapsimd2j"
-
-DQ_BAD_PIXEL, DQ_HOT, DQ_WARM, DQ_SATURATED = 4, 16, 64, 256
-
-SipTerms = tuple[tuple[int, int, float], ...]
-
-
-@dataclass(frozen=True)
-class ChipOptics:
-    """Distortion of one chip about its centre.
-
-    Attributes
-    ----------
-    chip, extver : int
-        CCDCHIP and version of its SCI extension.
-    linear : tuple of 4 float
-        Arcsec per pixel: x and y of the distortion frame per detector x, then per detector y.
-    sip_a, sip_b : tuple of (power of x, power of y, coefficient)
-        SIP terms in pixels.
-    amplifiers : str
-        The two amplifiers that read it, left and right half.
-    d2im_amplitude, npol_amplitude : tuple of float
-        Largest value of the tables, x and y, in pixels.
-    """
-
-    chip: int
-    extver: int
-    linear: tuple[float, float, float, float]
-    sip_a: SipTerms
-    sip_b: SipTerms
-    amplifiers: str
-    d2im_amplitude: tuple[float, float]
-    npol_amplitude: tuple[float, float]
-
-    @property
-    def linear_matrix(self) -> NDArray[np.float64]:
-        """Detector (x, y) pixels to distortion-frame (x, y) arcsec, shape (2, 2)."""
-        x_per_x, y_per_x, x_per_y, y_per_y = self.linear
-        return np.array([[x_per_x, x_per_y], [y_per_x, y_per_y]])
-
-
-@dataclass(frozen=True)
-class FilterFacts:
-    """One filter: where it sits, how bright a star is in it, how bright the sky.
-
-    ``colour_offset`` and ``colour_slope`` give its AB magnitude from Gaia's G and BP-RP:
-    ``G + colour_offset + colour_slope * (BP-RP - 1)``.
-    """
-
-    name: str
-    wheel: int
-    photflam: float
-    photplam: float
-    photbw: float
-    sky_rate: float
-    psf_scale: float
-    colour_offset: float
-    colour_slope: float
-
-    @property
-    def wheel_names(self) -> tuple[str, str]:
-        """Values of FILTER1 and FILTER2."""
-        return (self.name, "CLEAR2L") if self.wheel == 1 else ("CLEAR1L", self.name)
-
-    @property
-    def ab_zeropoint(self) -> float:
-        """AB magnitude of one electron per second (from PHOTFLAM and PHOTPLAM)."""
-        return float(-2.5 * np.log10(self.photflam) - 21.10 - 5 * np.log10(self.photplam) + 18.6921)
-
-    def ab_magnitude(self, g: NDArray[np.float64], bp_rp: NDArray[np.float64]) -> NDArray[np.float64]:
-        """AB magnitudes of stars of Gaia magnitude `g` and colour `bp_rp`."""
-        return g + self.colour_offset + self.colour_slope * (bp_rp - 1.0)
-
-    def rate(self, ab_magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Electrons per second of an AB magnitude."""
-        return np.asarray(10 ** (-0.4 * (ab_magnitude - self.ab_zeropoint)))
-
-
-@dataclass(frozen=True)
-class Amplifier:
-    """Gain (electrons per count), read noise (electrons) and bias level (counts) of an amplifier."""
-
-    gain: float
-    read_noise: float
-    bias_level: float
-
-
-CHIPS: tuple[ChipOptics, ChipOptics] = (
+CHIPS = (
     ChipOptics(
         chip=2,
         extver=1,
@@ -137,6 +41,8 @@ CHIPS: tuple[ChipOptics, ChipOptics] = (
             (0, 4, -1.9e-14),
         ),
         amplifiers="CD",
+        v2_ref=256.6,
+        v3_ref=302.3,
         d2im_amplitude=(0.06, 0.055),
         npol_amplitude=(0.05, 0.04),
     ),
@@ -173,6 +79,8 @@ CHIPS: tuple[ChipOptics, ChipOptics] = (
             (0, 4, -1.4e-13),
         ),
         amplifiers="AB",
+        v2_ref=260.9,
+        v3_ref=198.4,
         d2im_amplitude=(0.055, 0.06),
         npol_amplitude=(0.045, 0.05),
     ),
@@ -199,56 +107,28 @@ AMPLIFIERS: dict[str, Amplifier] = {
     "D": Amplifier(2.01, 5.05, 2127.6),
 }
 
-
-def stream(*keys: str | int) -> np.random.Generator:
-    """A random generator of its own for each set of keys, the same on every machine."""
-    return np.random.default_rng([crc32(key.encode()) if isinstance(key, str) else key for key in keys])
-
-
-def npol_root(filter_name: str) -> str:
-    """Name (nine characters) of the simulator's own NPOL table of a filter."""
-    return f"{filter_name[1:5].lower():0>4}{NPOL_ROOTS_END}"
-
-
-def lookup_values(
-    kind: str, chip: ChipOptics, axis: int, chip_shape: tuple[int, int], filter_name: str = ""
-) -> NDArray[np.float32]:
-    """The lookup table of one axis of a chip: a smooth field, the same for every visit.
-
-    Parameters
-    ----------
-    kind : {'npol', 'd2im'}
-        NPOL tables differ by filter, D2IM tables don't.
-    chip : ChipOptics
-        Whose table.
-    axis : int
-        0 for x, 1 for y.
-    chip_shape : tuple of int
-        (ny, nx) of the chip in pixels.
-    filter_name : str
-        For NPOL.
-
-    Returns
-    -------
-    ndarray, shape (ny // 64, nx // 64) and at least (2, 2), float32
-        Pixels; node 0 lies at pixel 1 (HST's convention).
-    """
-    generator = stream("lookup", kind, chip.chip, axis, filter_name)
-    rows, columns = (max(2, size // TABLE_STEP) for size in chip_shape)
-    full_rows, full_columns = (size // TABLE_STEP for size in FULL_SHAPE)
-    y, x = np.arange(rows)[:, None] / full_rows, np.arange(columns)[None, :] / full_columns
-    field = np.zeros((rows, columns))
-    scale = 0.0
-    for order_y in range(5):
-        for order_x in range(8):
-            weight = generator.normal() / (1.0 + 0.35 * (order_x + order_y))
-            field += weight * np.cos(np.pi * order_x * x + order_y) * np.cos(np.pi * order_y * y + order_x)
-            scale += abs(weight)
-    amplitude = (chip.npol_amplitude if kind == "npol" else chip.d2im_amplitude)[axis]
-    return np.round(amplitude * field / (0.45 * scale), 6).astype(np.float32).clip(-amplitude, amplitude)
-
-
-def read_noise_map(chip: ChipOptics, columns: int) -> NDArray[np.float32]:
-    """Read noise along a row of a chip (electrons): its two amplifiers read half of it each."""
-    left, right = (AMPLIFIERS[name].read_noise for name in chip.amplifiers)
-    return np.where(np.arange(columns) < columns // 2, left, right).astype(np.float32)
+ACS_WFC = Camera(
+    instrument="ACS",
+    detector="WFC",
+    visit_letter="j",
+    suffix="flc",
+    chips=CHIPS,
+    filters=FILTERS,
+    amplifiers=AMPLIFIERS,
+    plate_scale=0.05,
+    coarsest_scale=0.052,
+    gap_arcsec=2.5,
+    gap_pixels=50,
+    full_shape=(2048, 4096),
+    small_shape=(1024, 2048),
+    centre_offset=(24, 10),
+    reference_pixels=0,
+    axis_angle=180.0,
+    reference_prefix="jref",
+    model="hapsim01j",
+    d2im_root="hapsimd2j",
+    full_well=84_700.0,
+    psf_components=((0.76, 0.70), (0.17, 1.55), (0.07, 4.6)),
+    dither_arcsec=(0.247, 3.001),
+    streams="",
+)

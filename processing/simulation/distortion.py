@@ -5,21 +5,11 @@ node off, so the WCS objects made here get tables whose CRPIX has been raised by
 astropy alone, and by nothing of hapctl's own mapping, stars are placed and solutions are judged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import (
-    CHIPS,
-    D2IM_ROOT,
-    GAP_ARCSEC,
-    IDCTAB_ROOT,
-    PLATE_SCALE_ARCSEC,
-    TABLE_STEP,
-    ChipOptics,
-    lookup_values,
-    npol_root,
-)
+from hapctl.processing.simulation.camera import TABLE_STEP, Camera, ChipOptics, lookup_values
 from hapctl.processing.simulation.pointing import LinearWcs, Pointing, chip_wcs
 from numpy.typing import NDArray
 
@@ -28,6 +18,7 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 SIP_ORDER = 4
+NO_FILE, NO_MODEL = "N/A", "NOMODEL"
 
 
 @dataclass(frozen=True)
@@ -49,12 +40,14 @@ class DistortedWcs:
     primary_cards: dict[str, str]
 
 
-def chip_centres(chip_shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Reference pixels of both chips in the distortion frame (arcsec, origin at the field centre)."""
-    lower, upper = CHIPS
+def chip_centres(camera: Camera, chip_shape: tuple[int, int]) -> tuple[tuple[float, float], ...]:
+    """Reference pixels of the chips in the distortion frame (arcsec, origin at the field centre)."""
+    if len(camera.chips) == 1:
+        return ((0.0, 0.0),)
+    lower, upper = camera.chips
     half = chip_shape[0] / 2
     top, bottom = frame_offset(lower, 0.0, half), frame_offset(upper, 0.0, -half)
-    separation = top - bottom + np.array([0.0, GAP_ARCSEC])
+    separation = top - bottom + np.array([0.0, camera.gap_arcsec])
     x, y = separation / 2
     return (-float(x), -float(y)), (float(x), float(y))
 
@@ -66,12 +59,19 @@ def frame_offset(chip: ChipOptics, u: float, v: float) -> NDArray[np.float64]:
 
 
 def own_distorted_wcs(
-    rootname: str, pointing: Pointing, va_factor: float, chip_shape: tuple[int, int], filter_name: str
+    camera: Camera,
+    rootname: str,
+    pointing: Pointing,
+    va_factor: float,
+    chip_shape: tuple[int, int],
+    filter_name: str,
 ) -> DistortedWcs:
     """The WCS of an exposure under the simulator's own distortion model.
 
     Parameters
     ----------
+    camera : Camera
+        Whose distortion.
     rootname : str
         ipppssoot, for SIPNAME and DISTNAME.
     pointing : Pointing
@@ -83,25 +83,41 @@ def own_distorted_wcs(
     filter_name : str
         NPOL tables differ by filter.
     """
-    npol, centres = npol_root(filter_name), chip_centres(chip_shape)
+    field = camera_frame(camera, pointing)
     headers = []
-    for chip, centre in zip(CHIPS, centres, strict=True):
-        linear = chip_wcs(pointing, centre, chip.linear_matrix, va_factor)
-        opus = chip_wcs(pointing, centre, chip.linear_matrix, 1.0)
-        headers.append(_chip_header(chip, chip_shape, linear, opus, npol))
-    sip_name = f"{rootname}_{IDCTAB_ROOT}"
-    primary = {
-        "IDCTAB": f"jref${IDCTAB_ROOT}_idc.fits",
-        "NPOLFILE": f"jref${npol}_npl.fits",
-        "D2IMFILE": f"jref${D2IM_ROOT}_d2i.fits",
+    for chip, centre in zip(camera.chips, chip_centres(camera, chip_shape), strict=True):
+        linear = chip_wcs(field, centre, chip.linear_matrix, va_factor)
+        opus = chip_wcs(field, centre, chip.linear_matrix, 1.0)
+        headers.append(_chip_header(camera, chip, chip_shape, linear, opus, filter_name))
+    tables = _tables(camera, chip_shape, filter_name) if camera.has_tables else []
+    return DistortedWcs(tuple(headers), tuple(tables), _primary_cards(camera, rootname, filter_name))
+
+
+def camera_frame(camera: Camera, pointing: Pointing) -> Pointing:
+    """A pointing of the telescope as one whose frame angle is that of the camera's y axis."""
+    return replace(pointing, pa_v3=(pointing.pa_v3 + (camera.axis_angle - 180.0)) % 360.0)
+
+
+def _primary_cards(camera: Camera, rootname: str, filter_name: str) -> dict[str, str]:
+    npol = camera.npol_root(filter_name) if camera.has_tables else NO_MODEL
+    d2im = camera.d2im_root or NO_MODEL
+    sip_name = f"{rootname}_{camera.model}"
+    files = {"NPOLFILE": f"{npol}_npl.fits", "D2IMFILE": f"{d2im}_d2i.fits"}
+    return {
+        "IDCTAB": f"{camera.model_prefix}{camera.model}_idc.fits",
+        **{key: camera.model_prefix + name if camera.has_tables else NO_FILE for key, name in files.items()},
         "SIPNAME": sip_name,
-        "DISTNAME": f"{sip_name}-{npol}-{D2IM_ROOT}",
+        "DISTNAME": f"{sip_name}-{npol}-{d2im}",
     }
-    return DistortedWcs(tuple(headers), tuple(_tables(chip_shape, filter_name)), primary)
 
 
 def _chip_header(
-    chip: ChipOptics, chip_shape: tuple[int, int], linear: LinearWcs, opus: LinearWcs, npol: str
+    camera: Camera,
+    chip: ChipOptics,
+    chip_shape: tuple[int, int],
+    linear: LinearWcs,
+    opus: LinearWcs,
+    filter_name: str,
 ) -> "Header":
     from astropy.io.fits import Header
 
@@ -111,13 +127,14 @@ def _chip_header(
     linear_cards(header, "", crpix, linear, "-SIP")
     header["RADESYS"] = ("ICRS", "celestial reference system")
     header["ORIENTAT"] = (orientation(linear.cd), "position angle of image y axis (deg. e of n)")
-    _model_cards(header, chip, crpix)
+    _model_cards(header, camera, chip, crpix)
     _sip_cards(header, chip)
-    _lookup_cards(header, "D2IMDIS", "D2IM", "D2IMERR", chip.extver, chip.d2im_amplitude)
-    header["D2IMEXT"] = f"jref${D2IM_ROOT}_d2i.fits"
-    _lookup_cards(header, "CPDIS", "DP", "CPERR", chip.extver, chip.npol_amplitude)
-    header["NPOLEXT"] = f"jref${npol}_npl.fits"
-    header["WCSNAME"] = (f"IDC_{IDCTAB_ROOT}", "name of this coordinate system")
+    if camera.has_tables:
+        _lookup_cards(header, "D2IMDIS", "D2IM", "D2IMERR", chip.extver, chip.d2im_amplitude)
+        header["D2IMEXT"] = f"{camera.model_prefix}{camera.d2im_root}_d2i.fits"
+        _lookup_cards(header, "CPDIS", "DP", "CPERR", chip.extver, chip.npol_amplitude)
+        header["NPOLEXT"] = f"{camera.model_prefix}{camera.npol_root(filter_name)}_npl.fits"
+    header["WCSNAME"] = (f"IDC_{camera.model}", "name of this coordinate system")
     header["WCSTYPE"] = "undistorted not aligned"
     header["WCSNAMEO"] = ("OPUS", "name of this coordinate system")
     header["WCSAXESO"] = (2, "number of World Coordinate System axes")
@@ -141,18 +158,18 @@ def linear_cards(
             header[f"CD{i}_{j}{key}"] = (float(linear.cd[i - 1, j - 1]), "[deg/pixel]")
 
 
-def _model_cards(header: "Header", chip: ChipOptics, crpix: tuple[float, float]) -> None:
+def _model_cards(header: "Header", camera: Camera, chip: ChipOptics, crpix: tuple[float, float]) -> None:
     x_per_x, y_per_x, x_per_y, y_per_y = chip.linear
     header["OCX10"] = (x_per_y, "linear term of the distortion model")
     header["OCX11"] = (x_per_x, "linear term of the distortion model")
     header["OCY10"] = (y_per_y, "linear term of the distortion model")
     header["OCY11"] = (y_per_x, "linear term of the distortion model")
-    header["IDCSCALE"] = (PLATE_SCALE_ARCSEC, "plate scale of the distortion model, arcsec")
+    header["IDCSCALE"] = (camera.plate_scale, "plate scale of the distortion model, arcsec")
     header["IDCTHETA"] = (0.0, "orientation of detector's y axis w.r.t. V3 axis")
     header["IDCXREF"], header["IDCYREF"] = crpix
-    header["IDCV2REF"] = (256.6 if chip.chip == 2 else 260.9, "V2 of the reference pixel")
-    header["IDCV3REF"] = (302.3 if chip.chip == 2 else 198.4, "V3 of the reference pixel")
-    header["IDCTAB"] = f"jref${IDCTAB_ROOT}_idc.fits"
+    header["IDCV2REF"] = (chip.v2_ref, "V2 of the reference pixel")
+    header["IDCV3REF"] = (chip.v3_ref, "V3 of the reference pixel")
+    header["IDCTAB"] = f"{camera.model_prefix}{camera.model}_idc.fits"
 
 
 def _sip_cards(header: "Header", chip: ChipOptics) -> None:
@@ -173,15 +190,15 @@ def _lookup_cards(
             header.append((f"{record}{axis}", text), end=True)
 
 
-def _tables(chip_shape: tuple[int, int], filter_name: str) -> list["ImageHDU"]:
+def _tables(camera: Camera, chip_shape: tuple[int, int], filter_name: str) -> list["ImageHDU"]:
     from astropy.io.fits import ImageHDU
 
     hdus = []
     for extname, kind in (("D2IMARR", "d2im"), ("WCSDVARR", "npol")):
-        for chip in CHIPS:
+        for chip in camera.chips:
             for axis in (0, 1):
                 hdu = ImageHDU(
-                    lookup_values(kind, chip, axis, chip_shape, filter_name if kind == "npol" else "")
+                    lookup_values(camera, kind, chip, axis, chip_shape, filter_name if kind == "npol" else "")
                 )
                 hdu.header["EXTNAME"] = (extname, "WCS distortion array")
                 hdu.header["EXTVER"] = (2 * (chip.extver - 1) + axis + 1, "table number")

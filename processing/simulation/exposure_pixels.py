@@ -1,17 +1,16 @@
 """From light to a calibrated chip: photon noise, cosmic rays, blooming, hot pixels, read noise, flags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import (
+from hapctl.processing.simulation.camera import (
     DQ_BAD_PIXEL,
     DQ_HOT,
     DQ_SATURATED,
     DQ_WARM,
-    FULL_WELL_ELECTRONS,
+    Camera,
     ChipOptics,
     read_noise_map,
-    stream,
 )
 from numpy.typing import NDArray
 
@@ -29,9 +28,10 @@ class ChipPixels:
     Attributes
     ----------
     sci, err : ndarray of float32
-        Electrons.
+        Electrons, or (infrared) electrons per second.
     dq : ndarray of int16
-        HST's flags: 4 bad columns, 16 hot, 64 warm, 256 saturated. Cosmic rays are not flagged.
+        HST's flags: 4 bad columns, 16 hot, 64 warm, 256 saturated (infrared: `infrared_pixels`). Cosmic rays
+        are not flagged.
     cosmic_rays : ndarray of bool
         Pixels that a cosmic ray touched.
     """
@@ -41,18 +41,28 @@ class ChipPixels:
     dq: NDArray[np.int16]
     cosmic_rays: NDArray[np.bool_]
 
+    def scaled(self, factor: float) -> "ChipPixels":
+        """The same with SCI and ERR multiplied."""
+        if factor == 1.0:
+            return self
+        return replace(self, sci=self.sci * np.float32(factor), err=self.err * np.float32(factor))
+
 
 def expose(
-    light: NDArray[np.float64], chip: ChipOptics, exposure_time: float, generator: np.random.Generator
+    light: NDArray[np.float64],
+    camera: Camera,
+    chip: ChipOptics,
+    exposure_time: float,
+    generator: np.random.Generator,
 ) -> ChipPixels:
-    """Turn expected electrons (sources and sky) into a calibrated chip.
+    """Turn expected electrons (sources and sky) into a calibrated chip of a CCD.
 
     Parameters
     ----------
     light : ndarray, shape (ny, nx), float64
         Expected electrons.
-    chip : ChipOptics
-        For its amplifiers and defects.
+    camera, chip : Camera and ChipOptics
+        For amplifiers, full well and defects.
     exposure_time : float
         Seconds.
     generator : Generator
@@ -62,11 +72,11 @@ def expose(
     rays = cosmic_ray_electrons(electrons.shape, exposure_time, generator)
     electrons += rays
     dq = np.zeros(electrons.shape, dtype=np.int16)
-    bloom(electrons, dq)
-    noise = read_noise_map(chip, electrons.shape[1])
+    bloom(electrons, dq, camera.full_well)
+    noise = read_noise_map(camera, chip, electrons.shape[1])
     electrons += noise * generator.standard_normal(electrons.shape, dtype=np.float32)
-    add_hot_pixels(electrons, dq, chip, exposure_time, generator)
-    spoil_columns(electrons, dq, chip)
+    add_hot_pixels(electrons, dq, camera.stream("hot pixels", chip.chip), exposure_time, generator)
+    spoil_columns(electrons, dq, camera.stream("bad columns", chip.chip), chip)
     err = np.sqrt(np.maximum(electrons, 0) + noise**2, dtype=np.float32)
     return ChipPixels(electrons, err, dq, rays > 0)
 
@@ -93,32 +103,32 @@ def cosmic_ray_electrons(
     return np.bincount(pixel, weights=deposit, minlength=ny * nx).reshape(shape).astype(np.float32)
 
 
-def bloom(electrons: Image, dq: NDArray[np.int16]) -> None:
+def bloom(electrons: Image, dq: NDArray[np.int16], full_well: float) -> None:
     """Spill what exceeds the full well up and down the column, and flag every full pixel (in place)."""
-    for column in np.flatnonzero((electrons > FULL_WELL_ELECTRONS).any(axis=0)):
+    for column in np.flatnonzero((electrons > full_well).any(axis=0)):
         pixels = electrons[:, column].astype(np.float64)
-        _spill(pixels)
+        _spill(pixels, full_well)
         electrons[:, column] = pixels
-    dq[electrons >= FULL_WELL_ELECTRONS] |= DQ_SATURATED
+    dq[electrons >= full_well] |= DQ_SATURATED
 
 
-def _spill(pixels: NDArray[np.float64]) -> None:
-    full = pixels > FULL_WELL_ELECTRONS
+def _spill(pixels: NDArray[np.float64], full_well: float) -> None:
+    full = pixels > full_well
     edges = np.flatnonzero(np.diff(np.concatenate([[False], full, [False]]).astype(np.int8)))
     for first, last in edges.reshape(-1, 2):
-        excess = float(np.sum(pixels[first:last] - FULL_WELL_ELECTRONS))
-        pixels[first:last] = FULL_WELL_ELECTRONS
+        excess = float(np.sum(pixels[first:last] - full_well))
+        pixels[first:last] = full_well
         # What one end of the chip can't take goes the other way.
-        left_over = _fill(pixels, first - 1, -1, excess / 2)
-        left_over = _fill(pixels, last, 1, excess / 2 + left_over)
-        _fill(pixels, first - 1, -1, left_over)
+        left_over = _fill(pixels, first - 1, -1, excess / 2, full_well)
+        left_over = _fill(pixels, last, 1, excess / 2 + left_over, full_well)
+        _fill(pixels, first - 1, -1, left_over, full_well)
 
 
-def _fill(pixels: NDArray[np.float64], start: int, step: int, charge: float) -> float:
+def _fill(pixels: NDArray[np.float64], start: int, step: int, charge: float, full_well: float) -> float:
     """Fill wells from `start` onwards; return what is left when the chip ends."""
     place = start
     while charge > 0 and 0 <= place < len(pixels):
-        taken = min(charge, max(0.0, FULL_WELL_ELECTRONS - pixels[place]))
+        taken = min(charge, max(0.0, full_well - pixels[place]))
         pixels[place] += taken
         charge -= taken
         place += step
@@ -128,12 +138,11 @@ def _fill(pixels: NDArray[np.float64], start: int, step: int, charge: float) -> 
 def add_hot_pixels(
     electrons: Image,
     dq: NDArray[np.int16],
-    chip: ChipOptics,
+    detector: np.random.Generator,
     exposure_time: float,
     generator: np.random.Generator,
 ) -> None:
     """Hot and warm pixels of the detector: excess noise and an imperfect dark (in place)."""
-    detector = stream("hot pixels", chip.chip)
     count = int(HOT_SHARE * electrons.size)
     pixel = detector.choice(electrons.size, count, replace=False)
     rate = WARM_RATE * (1.0 - detector.random(count)) ** -1.1
@@ -143,9 +152,10 @@ def add_hot_pixels(
     dq.reshape(-1)[pixel] |= np.where(rate > HOT_RATE, DQ_HOT, DQ_WARM).astype(np.int16)
 
 
-def spoil_columns(electrons: Image, dq: NDArray[np.int16], chip: ChipOptics) -> None:
+def spoil_columns(
+    electrons: Image, dq: NDArray[np.int16], detector: np.random.Generator, chip: ChipOptics
+) -> None:
     """Bad columns of the detector: blind from a defect to the side away from the amplifier (in place)."""
-    detector = stream("bad columns", chip.chip)
     ny, nx = electrons.shape
     for column, height in zip(
         detector.integers(0, nx, BAD_COLUMNS), detector.random(BAD_COLUMNS), strict=True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import stream
+from hapctl.processing.simulation.camera import stream
 from hapctl.processing.simulation.sky_sources import REFERENCE_EPOCH, Floats, Stars, random_positions
 from numpy.typing import NDArray
 

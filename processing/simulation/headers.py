@@ -1,4 +1,4 @@
-"""Complete headers of an ACS/WFC exposure, filled with the simulator's own values."""
+"""Complete headers of an exposure, filled with the simulator's own values."""
 
 import tomllib
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import AMPLIFIERS, ChipOptics, FilterFacts
+from hapctl.processing.simulation.camera import Camera, ChipOptics, FilterFacts
+from hapctl.processing.simulation.distortion import camera_frame
 from hapctl.processing.simulation.exposure_pixels import ChipPixels
 from hapctl.processing.simulation.pointing import Pointing
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 SERIOUS_FLAGS = 31743
+LIGHT_ANGSTROM = 2.99792458e18
+CARDS = {
+    "WFC": ("header_cards.toml", ""),
+    "UVIS": ("header_cards_wfc3.toml", "uvis_"),
+    "IR": ("header_cards_wfc3.toml", "ir_"),
+}
 PROPOSAL = 90001
 
 
@@ -26,6 +33,8 @@ class ExposureFacts:
     ----------
     rootname : str
         ipppssoot.
+    camera : Camera
+        What takes it.
     facts : FilterFacts
         The filter.
     pointing : Pointing
@@ -40,9 +49,12 @@ class ExposureFacts:
         VAFACTOR.
     step, steps : int
         Which point of the dither pattern, from 1, and of how many.
+    flux_corrected : bool
+        Whether the calibration brought chip 2 to chip 1 (FLUXCORR); of WFC3/UVIS.
     """
 
     rootname: str
+    camera: Camera
     facts: FilterFacts
     pointing: Pointing
     target: tuple[float, float]
@@ -52,6 +64,7 @@ class ExposureFacts:
     va_factor: float
     step: int
     steps: int
+    flux_corrected: bool = True
 
     @property
     def end(self) -> float:
@@ -63,23 +76,32 @@ class ExposureFacts:
         """MJD of the middle of the exposure."""
         return self.start + self.exposure_time / 172800.0
 
+    def flux_factor(self, chip: ChipOptics) -> float:
+        """What the calibration multiplied the chip by: PHTRATIO for chip 2 of WFC3/UVIS, if at all."""
+        return self.sensitivity_ratio(chip) if self.flux_corrected else 1.0
+
+    def sensitivity_ratio(self, chip: ChipOptics) -> float:
+        """PHOTFLAM of a chip over chip 1's: how much less sensitive it is."""
+        return self.facts.chip_ratio if chip.chip == 2 else 1.0
+
     @property
     def filename(self) -> str:
         """Name of its file."""
-        return f"{self.rootname}_flc.fits"
+        return f"{self.rootname}_{self.camera.suffix}.fits"
 
 
 @cache
-def _cards(section: str) -> tuple[Any, ...]:
-    text = files("hapctl.processing.simulation").joinpath("header_cards.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text)[section])
+def _cards(detector: str, section: str) -> tuple[Any, ...]:
+    file, prefix = CARDS[detector]
+    text = files("hapctl.processing.simulation").joinpath(file).read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)[prefix + section])
 
 
-def _filled(section: str, values: dict[str, Any]) -> "Header":
+def _filled(detector: str, section: str, values: dict[str, Any]) -> "Header":
     from astropy.io.fits import Header
 
     header = Header()
-    for card in _cards(section):
+    for card in _cards(detector, section):
         if isinstance(card, str):
             for text in ("", f"      / {card}", ""):
                 header.append(("", text), end=True)
@@ -120,17 +142,54 @@ def primary_header(exposure: ExposureFacts, wcs_cards: dict[str, str], extension
         "pattern_points": exposure.steps,
         "pattern_step": exposure.step,
     }
-    for name, amplifier in AMPLIFIERS.items():
+    for name, amplifier in exposure.camera.amplifiers.items():
         values[f"gain_{name.lower()}"] = amplifier.gain
         values[f"read_noise_{name.lower()}"] = amplifier.read_noise
         values[f"bias_{name.lower()}"] = amplifier.bias_level
-    header = _filled("primary", {**values, **wcs_cards})
+    values |= _wfc3_values(exposure) if exposure.camera.instrument == "WFC3" else {}
+    header = _filled(exposure.camera.detector, "primary", {**values, **wcs_cards})
     for keyword, value in wcs_cards.items():
         header[keyword] = value
     header.insert(0, ("NEXTEND", extensions, "number of standard extensions"))
     header.insert(1, ("DATE", file_date(exposure), "date this file was written"))
     header["HISTORY"] = "Simulated by hapctl simulate: no photon of this file came from the sky."
     return header
+
+
+def _wfc3_values(exposure: ExposureFacts) -> dict[str, Any]:
+    camera, spacing = exposure.camera, exposure.camera.dither_arcsec
+    return {
+        **_photometry(exposure, camera.chips[-1]),
+        "detector": camera.detector,
+        "filter": exposure.facts.name,
+        "flux_corrected": "COMPLETE" if exposure.flux_corrected else "OMIT",
+        "commanded_gain": 2.5 if camera.is_infrared else 1.5,
+        "pattern": f"WFC3-{camera.detector}-DITHER-LINE",
+        "pattern_spacing": round(float(np.hypot(*spacing)), 3),
+        "pattern_angle": round(float(np.degrees(np.arctan2(spacing[1], spacing[0]))), 2),
+    }
+
+
+def _photometry(exposure: ExposureFacts, chip: ChipOptics) -> dict[str, Any]:
+    """The photometric keywords of a chip: after FLUXCORR both chips have chip 1's PHOTFLAM."""
+    facts, camera = exposure.facts, exposure.camera
+    ratio = exposure.sensitivity_ratio(chip)
+    mode = {
+        "WFC": f"ACS WFC1 {facts.name} MJD#{exposure.start:.4f}",
+        "UVIS": f"WFC3 UVIS{chip.chip} {facts.name} MJD#{exposure.start:.4f}",
+        "IR": f"WFC3 IR {facts.name}",
+    }[camera.detector]
+    photflam = facts.photflam * ratio / exposure.flux_factor(chip)
+    return {
+        "photmode": mode,
+        "photflam": photflam,
+        "phtflam1": facts.photflam,
+        "phtflam2": facts.photflam * facts.chip_ratio,
+        "phtratio": ratio if exposure.flux_corrected and chip.chip == 2 else 0.0,
+        "photfnu": 1e23 * photflam * facts.photplam**2 / LIGHT_ANGSTROM,
+        "photplam": facts.photplam,
+        "photbw": facts.photbw,
+    }
 
 
 def file_date(exposure: ExposureFacts) -> str:
@@ -145,26 +204,26 @@ def science_header(
 ) -> "Header":
     """The header of a SCI extension: its own cards, then the WCS cards as they are."""
     rows, columns = pixels.sci.shape
-    facts = exposure.facts
+    camera, border = exposure.camera, exposure.camera.reference_pixels
     values: dict[str, Any] = {
         "rootname": exposure.rootname,
         "chip": chip.chip,
         "ra_aperture": exposure.pointing.ra,
         "dec_aperture": exposure.pointing.dec,
-        "pa_aperture": exposure.pointing.frame_angle,
+        "pa_aperture": camera_frame(camera, exposure.pointing).frame_angle,
         "va_factor": exposure.va_factor,
-        "centre1": columns // 2 + 24,
-        "centre2": rows // 2 + 10,
-        "columns": columns,
-        "rows": rows,
-        "photmode": f"ACS WFC1 {facts.name} MJD#{exposure.start:.4f}",
-        "photflam": facts.photflam,
-        "photplam": facts.photplam,
-        "photbw": facts.photbw,
-        "bias_level": float(np.mean([AMPLIFIERS[name].bias_level for name in chip.amplifiers])),
+        "centre1": columns // 2 + camera.centre_offset[0],
+        "centre2": rows // 2 + camera.centre_offset[1],
+        "columns": columns + border,
+        "rows": rows + border,
+        "bias_level": float(np.mean([camera.amplifiers[name].bias_level for name in chip.amplifiers])),
+        "unit": _unit(camera),
+        "exposure_time": exposure.exposure_time,
+        "end": exposure.end,
+        **_photometry(exposure, chip),
         **_statistics(pixels),
     }
-    header = _filled("science", values)
+    header = _filled(camera.detector, "science", values)
     for keyword in ("EXTVER", "EXTNAME"):
         header.insert(0, (keyword, chip.extver if keyword == "EXTVER" else "SCI"))
     header.insert(2, ("INHERIT", True, "inherit the primary header"))
@@ -172,8 +231,15 @@ def science_header(
     return header
 
 
+def _unit(camera: Camera) -> str:
+    return "ELECTRONS/S" if camera.is_infrared else "ELECTRONS"
+
+
+UNITS = {"DQ": "UNITLESS", "SAMP": "SAMPLES", "TIME": "SECONDS"}
+
+
 def plane_header(exposure: ExposureFacts, extname: str, chip: ChipOptics, wcs_cards: "Header") -> "Header":
-    """The header of an ERR or DQ extension: the linear WCS only, as the archive has it."""
+    """The header of an ERR, DQ, SAMP or TIME extension: the linear WCS only, as the archive has it."""
     from astropy.io.fits import Header
 
     header = Header()
@@ -181,8 +247,9 @@ def plane_header(exposure: ExposureFacts, extname: str, chip: ChipOptics, wcs_ca
     header["INHERIT"] = (True, "inherit the primary header")
     header["ROOTNAME"] = (exposure.rootname, "rootname of the observation set")
     header["EXPNAME"] = (exposure.rootname, "exposure identifier")
-    header["BUNIT"] = ("ELECTRONS" if extname == "ERR" else "UNITLESS", "brightness units")
-    header["CCDCHIP"] = (chip.chip, "CCD chip (1 or 2)")
+    header["BUNIT"] = (UNITS.get(extname, _unit(exposure.camera)), "brightness units")
+    if not exposure.camera.is_infrared:
+        header["CCDCHIP"] = (chip.chip, "CCD chip (1 or 2)")
     for keyword in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
         header[keyword] = wcs_cards[keyword]
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"

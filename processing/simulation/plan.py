@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.simulation.acs_wfc import FILTERS, FULL_SHAPE, stream
+from hapctl.processing.simulation.camera import Camera, stream
+from hapctl.processing.simulation.cameras import CAMERAS
+from hapctl.processing.simulation.distortion import camera_frame
 from hapctl.processing.simulation.headers import ExposureFacts
 from hapctl.processing.simulation.pointing import Pointing, frame_to_sky, velocity_aberration
 from hapctl.processing.simulation.truth import SkyCircle
 
-VISIT_NAME = re.compile(r"j[0-9a-z]{5}")
+VISIT_NAME = re.compile(r"[0-9a-z]{6}")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 OVERHEAD_SECONDS = 155.0
-DITHER_ARCSEC = (0.247, 3.001)
 FILTER_STEP_ARCSEC = (0.131, 0.163)
 RELATIVE_SHARE = 0.01
 GAIA_MARGIN_ARCSEC = 15.0
@@ -28,9 +29,11 @@ class VisitPlan:
     Attributes
     ----------
     visit : str
-        ipppss of an ACS visit.
+        ipppss, j first for ACS and i for WFC3.
     filters : tuple of str
-        Names in `acs_wfc.FILTERS`.
+        Filters of the detector; of a visit with both detectors of WFC3 the names tell which takes them.
+    detector : str
+        ``WFC`` (ACS), ``UVIS``, ``IR`` or ``BOTH`` (WFC3).
     exposures : int
         Exposures of each filter.
     seed : int
@@ -49,14 +52,18 @@ class VisitPlan:
         Limits of the error of the visit, arcsec and degrees; exposures differ by a hundredth of that.
     scale_error : float
         Standard deviation of the relative scale of an exposure (the telescope breathes).
-    chip_shape : tuple of int
-        (ny, nx) of each chip. Smaller ones make a smaller camera of the same pixels, distortion and gap.
+    chip_shape : tuple of int, optional
+        (ny, nx) of each chip; the full one by default. Smaller ones make a smaller camera of the same pixels,
+        distortion and gap. In a visit with both detectors it is UVIS's, and IR shrinks alike.
+    flux_corrected : bool
+        Whether UVIS files come with chip 2 scaled to chip 1 (FLUXCORR), as they do since 2016.
     reference_dir : Path, optional
         Folder of real reference files, in place of the simulator's own distortion.
     """
 
     visit: str = "jhap01"
     filters: tuple[str, ...] = ("F606W", "F814W")
+    detector: str = "WFC"
     exposures: int = 2
     seed: int = 1
     stars: int = 2000
@@ -69,24 +76,46 @@ class VisitPlan:
     pointing_error: float = 1.0
     roll_error: float = 0.05
     scale_error: float = 5e-6
-    chip_shape: tuple[int, int] = FULL_SHAPE
+    chip_shape: tuple[int, int] | None = None
+    flux_corrected: bool = True
     reference_dir: Path | None = None
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The detectors in use; the first one is the widest."""
+        return CAMERAS[self.detector]
+
+    def camera_of(self, filter_name: str) -> Camera | None:
+        """The camera that has a filter."""
+        return next((camera for camera in self.cameras if filter_name in camera.filters), None)
+
+    def shape_of(self, camera: Camera) -> tuple[int, int]:
+        """(ny, nx) of a chip of a camera."""
+        if self.chip_shape is None:
+            return camera.full_shape
+        if camera is self.cameras[0]:
+            return self.chip_shape
+        ratios = zip(camera.full_shape, self.chip_shape, self.cameras[0].full_shape, strict=True)
+        ny, nx = (max(128, round(own * given / full)) for own, given, full in ratios)
+        return ny, nx
 
     @property
     def circle(self) -> SkyCircle:
         """The part of the sky to make: the field with its dithers, errors and a margin."""
-        ny, nx = self.chip_shape
-        half_diagonal = 0.052 * np.hypot(nx, 2 * ny + 50) / 2
+        half_diagonal = max(camera.half_diagonal_arcsec(self.shape_of(camera)) for camera in self.cameras)
         count = self.exposures * len(self.filters)
-        dithers = np.hypot(*DITHER_ARCSEC) * self.exposures + np.hypot(*FILTER_STEP_ARCSEC) * count
+        step = max(np.hypot(*camera.dither_arcsec) for camera in self.cameras)
+        dithers = step * self.exposures + np.hypot(*FILTER_STEP_ARCSEC) * count
         radius = half_diagonal + dithers + self.pointing_error + GAIA_MARGIN_ARCSEC
         return SkyCircle(self.ra, self.dec, float(radius / 3600.0))
 
     @property
     def field_share(self) -> float:
-        """Area of the circle in fields."""
-        ny, nx = self.chip_shape
-        return float(np.pi * (self.circle.radius * 3600.0 / 0.05) ** 2 / (2 * ny * nx))
+        """Area of the circle in fields of the first camera."""
+        camera = self.cameras[0]
+        ny, nx = self.shape_of(camera)
+        pixels = len(camera.chips) * ny * nx
+        return float(np.pi * (self.circle.radius * 3600.0 / camera.plate_scale) ** 2 / pixels)
 
 
 def planned_exposures(plan: VisitPlan) -> Iterator[ExposureFacts]:
@@ -94,15 +123,18 @@ def planned_exposures(plan: VisitPlan) -> Iterator[ExposureFacts]:
     target = Pointing(plan.ra, plan.dec, plan.pa_v3)
     for number in range(plan.exposures * len(plan.filters)):
         order, step = divmod(number, plan.exposures)
+        camera = plan.camera_of(plan.filters[order])
+        assert camera is not None  # check_plan has seen to it
         postarg = (
-            round(DITHER_ARCSEC[0] * step + FILTER_STEP_ARCSEC[0] * order, 6),
-            round(DITHER_ARCSEC[1] * step + FILTER_STEP_ARCSEC[1] * order, 6),
+            round(camera.dither_arcsec[0] * step + FILTER_STEP_ARCSEC[0] * order, 6),
+            round(camera.dither_arcsec[1] * step + FILTER_STEP_ARCSEC[1] * order, 6),
         )
-        ra, dec = frame_to_sky(target, *postarg)
+        ra, dec = _pointed(camera, target, postarg)
         start = plan.start + number * (plan.exposure_time + OVERHEAD_SECONDS) / 86400.0
         yield ExposureFacts(
             rootname=f"{plan.visit}{DIGITS[10 + number // 36]}{DIGITS[number % 36]}q",
-            facts=FILTERS[plan.filters[order]],
+            camera=camera,
+            facts=camera.filters[plan.filters[order]],
             pointing=replace(target, ra=ra, dec=dec),
             target=(plan.ra, plan.dec),
             postarg=postarg,
@@ -111,7 +143,17 @@ def planned_exposures(plan: VisitPlan) -> Iterator[ExposureFacts]:
             va_factor=velocity_aberration(ra, dec, start + plan.exposure_time / 172800.0),
             step=step + 1,
             steps=plan.exposures,
+            flux_corrected=plan.flux_corrected,
         )
+
+
+def _pointed(camera: Camera, target: Pointing, postarg: tuple[float, float]) -> tuple[float, float]:
+    """Where the aperture is when the target lies at POSTARG in it.
+
+    ACS visits step the other way: so they were made first, and a seed promises the same bytes.
+    """
+    sign = 1.0 if camera.instrument == "ACS" else -1.0
+    return frame_to_sky(camera_frame(camera, target), sign * postarg[0], sign * postarg[1])
 
 
 def true_pointing(plan: VisitPlan, exposure: ExposureFacts) -> Pointing:
@@ -132,23 +174,35 @@ def check_plan(plan: VisitPlan) -> None:
     Raises
     ------
     UsageProblemError
-        If it names an unknown filter, no exposures, or a visit that is not ipppss of ACS.
+        If it names an unknown detector or filter, no exposures, or a visit of another instrument.
     """
-    unknown = [name for name in plan.filters if name not in FILTERS]
+    if plan.detector not in CAMERAS:
+        raise UsageProblemError(f"no such detector: {plan.detector}", f"take one of {', '.join(CAMERAS)}")
+    unknown = [name for name in plan.filters if plan.camera_of(name) is None]
     if unknown or not plan.filters:
+        known = ", ".join(name for camera in plan.cameras for name in camera.filters)
+        raise UsageProblemError(f"no such filter: {', '.join(unknown) or '(none)'}", f"take from {known}")
+    camera = plan.cameras[0]
+    if not VISIT_NAME.fullmatch(plan.visit) or plan.visit[0] != camera.visit_letter:
         raise UsageProblemError(
-            f"no such filter: {', '.join(unknown) or '(none)'}", f"take from {', '.join(FILTERS)}"
+            f"{plan.visit!r} is not {_article(camera.instrument)} visit",
+            f"give six characters, {camera.visit_letter} first: {camera.visit_letter}hap01",
         )
-    if not VISIT_NAME.fullmatch(plan.visit):
-        raise UsageProblemError(f"{plan.visit!r} is not an ACS visit", "give six characters, j first: jhap01")
     if not 1 <= plan.exposures * len(plan.filters) <= 26 * 36:
         raise UsageProblemError("a visit has between 1 and 936 exposures", "change --exposures or --filters")
     if len(set(plan.filters)) < len(plan.filters):
         raise UsageProblemError(
             "a filter is named twice", "name each filter once; --exposures says how often"
         )
-    if min(plan.chip_shape) < 128 or plan.exposure_time <= 0 or plan.stars < 0 or not abs(plan.dec) <= 90:
+    if plan.reference_dir is not None and plan.detector != "WFC":
+        raise UsageProblemError("reference files are for ACS/WFC alone", "leave --reference-dir away")
+    shape = plan.shape_of(camera)
+    if min(shape) < 128 or plan.exposure_time <= 0 or plan.stars < 0 or not abs(plan.dec) <= 90:
         raise UsageProblemError(
             "chips need 128 pixels a side, exposures a time, declinations lie within 90 degrees",
             "change the plan",
         )
+
+
+def _article(instrument: str) -> str:
+    return f"an {instrument}" if instrument == "ACS" else f"a {instrument}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.simulation.acs_wfc import CHIPS, FULL_SHAPE
+from hapctl.processing.simulation.acs_wfc import ACS_WFC, CHIPS
 from hapctl.processing.simulation.distortion import (
     DistortedWcs,
     chip_centres,
@@ -25,6 +25,7 @@ from hapctl.processing.simulation.pointing import chip_wcs
 if TYPE_CHECKING:
     from astropy.io.fits import Header, ImageHDU
 
+FULL_SHAPE = ACS_WFC.full_shape
 PRIMARY_KEYWORDS = ("IDCTAB", "NPOLFILE", "D2IMFILE", "SIPNAME", "DISTNAME")
 STRUCTURAL = (
     *("XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "EXTNAME", "EXTVER", "CCDCHIP"),
@@ -207,7 +208,7 @@ def _bare_chip(number: int, exposure: ExposureFacts) -> "ImageHDU":
     header["LTV1"], header["LTV2"], header["LTM1_1"], header["LTM2_2"] = 0.0, 0.0, 1.0, 1.0
     header["VAFACTOR"], header["NGOODPIX"] = exposure.va_factor, FULL_SHAPE[0] * FULL_SHAPE[1]
     header["WCSAXES"] = 2
-    opus = chip_wcs(exposure.pointing, chip_centres(FULL_SHAPE)[number], chip.linear_matrix, 1.0)
+    opus = chip_wcs(exposure.pointing, chip_centres(ACS_WFC, FULL_SHAPE)[number], chip.linear_matrix, 1.0)
     linear_cards(header, "", (FULL_SHAPE[1] / 2.0, FULL_SHAPE[0] / 2.0), opus, "")
     header["RA_APER"], header["DEC_APER"] = exposure.pointing.ra, exposure.pointing.dec
     header["PA_APER"] = exposure.pointing.frame_angle

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import PLATE_SCALE_ARCSEC
 from hapctl.processing.simulation.sky_sources import Floats, Galaxies
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-# (share of the light, sigma in pixels at F606W): core, shoulder, halo.
-PSF_COMPONENTS = ((0.76, 0.70), (0.17, 1.55), (0.07, 4.6))
+PsfComponents = tuple[tuple[float, float], ...]
+"""(share of the light, sigma in pixels): core, shoulder, halo."""
+
 STAMP_RADII = (9, 16, 28, 48)
 PREFILTER_MARGIN = 200.0
 GALAXY_OVERSAMPLING = 5
@@ -30,20 +30,25 @@ class Placement:
         Pixels, 0-based.
     jacobian : ndarray, shape (n, 2, 2)
         East and north arcsec per pixel in x and in y.
+    plate_scale : float
+        Arcsec per nominal pixel.
     """
 
     index: NDArray[np.int64]
     x: Floats
     y: Floats
     jacobian: Floats
+    plate_scale: float
 
     @property
     def pixel_area(self) -> Floats:
         """Area of the pixel there in units of the nominal one."""
-        return np.abs(np.linalg.det(self.jacobian)) / PLATE_SCALE_ARCSEC**2
+        return np.abs(np.linalg.det(self.jacobian)) / self.plate_scale**2
 
 
-def place(wcs: "WCS", ra: Floats, dec: Floats, shape: tuple[int, int], margin: float) -> Placement:
+def place(
+    wcs: "WCS", ra: Floats, dec: Floats, shape: tuple[int, int], margin: float, plate_scale: float
+) -> Placement:
     """Place sources on a chip with astropy.
 
     Parameters
@@ -56,15 +61,17 @@ def place(wcs: "WCS", ra: Floats, dec: Floats, shape: tuple[int, int], margin: f
         (ny, nx).
     margin : float
         Sources up to so many pixels outside are kept: their wings reach in.
+    plate_scale : float
+        Arcsec per nominal pixel.
     """
     near = _near(wcs, ra, dec, shape)
     if near.size == 0:
-        return Placement(near, np.empty(0), np.empty(0), np.empty((0, 2, 2)))
+        return Placement(near, np.empty(0), np.empty(0), np.empty((0, 2, 2)), plate_scale)
     x, y = wcs.all_world2pix(ra[near], dec[near], 0, tolerance=1e-8, maxiter=60, quiet=True)
     ny, nx = shape
     kept = (x > -0.5 - margin) & (x < nx - 0.5 + margin) & (y > -0.5 - margin) & (y < ny - 0.5 + margin)
     x, y = x[kept], y[kept]
-    return Placement(near[kept], x, y, _jacobian(wcs, x, y))
+    return Placement(near[kept], x, y, _jacobian(wcs, x, y), plate_scale)
 
 
 def _near(wcs: "WCS", ra: Floats, dec: Floats, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -96,7 +103,12 @@ def psf_widths(x: float, y: float, shape: tuple[int, int], focus: float) -> tupl
 
 
 def add_star(
-    image: NDArray[np.float64], x: float, y: float, electrons: float, widths: tuple[float, float]
+    image: NDArray[np.float64],
+    x: float,
+    y: float,
+    electrons: float,
+    widths: tuple[float, float],
+    components: PsfComponents,
 ) -> None:
     """Add a star: a sum of Gaussians, each integrated exactly over every pixel.
 
@@ -109,7 +121,9 @@ def add_star(
     electrons : float
         Total light.
     widths : tuple of float
-        Factors on the widths of `PSF_COMPONENTS` in x and y.
+        Factors on the widths of the components in x and y.
+    components : tuple of (share, sigma)
+        Shares of the light and widths in pixels.
     """
     radius = STAMP_RADII[int(np.searchsorted((3e3, 1e5, 1e6), electrons))]
     ny, nx = image.shape
@@ -117,7 +131,7 @@ def add_star(
     x0, x1 = max(0, round(x) - radius), min(nx, round(x) + radius + 1)
     if y0 >= y1 or x0 >= x1:
         return
-    for share, sigma in PSF_COMPONENTS:
+    for share, sigma in components:
         along_x = _pixel_shares(x0, x1, x, sigma * widths[0])
         along_y = _pixel_shares(y0, y1, y, sigma * widths[1])
         image[y0:y1, x0:x1] += electrons * share * along_y[:, None] * along_x[None, :]
@@ -131,11 +145,17 @@ def _pixel_shares(start: int, stop: int, centre: float, sigma: float) -> Floats:
     return np.diff(ndtr((edges - centre) / sigma))
 
 
-def add_stars(image: NDArray[np.float64], placement: Placement, electrons: Floats, psf_scale: float) -> None:
+def add_stars(
+    image: NDArray[np.float64],
+    placement: Placement,
+    electrons: Floats,
+    psf_scale: float,
+    components: PsfComponents,
+) -> None:
     """Add the stars of a placement, each with its electrons and the PSF of its place (in place)."""
     for x, y, light in zip(placement.x, placement.y, electrons, strict=True):
         widths = psf_widths(float(x), float(y), image.shape, psf_scale)
-        add_star(image, float(x), float(y), float(light), widths)
+        add_star(image, float(x), float(y), float(light), widths, components)
 
 
 def add_galaxies(
@@ -144,7 +164,7 @@ def add_galaxies(
     """Add Sersic profiles, shaped on the sky, seen through the chip's local distortion and the PSF's core."""
     for k, i in enumerate(placement.index):
         centre = (float(placement.x[k]), float(placement.y[k]))
-        _add_galaxy(image, galaxies, int(i), centre, placement.jacobian[k], float(electrons[k]), psf_scale)
+        _add_galaxy(image, galaxies, int(i), centre, placement, k, float(electrons[k]), psf_scale)
 
 
 def _add_galaxy(
@@ -152,14 +172,15 @@ def _add_galaxy(
     galaxies: Galaxies,
     i: int,
     centre: tuple[float, float],
-    jacobian: Floats,
+    placement: Placement,
+    k: int,
     electrons: float,
     psf_scale: float,
 ) -> None:
     from scipy.ndimage import gaussian_filter
 
-    size = galaxies.half_light_arcsec[i]
-    radius = int(np.clip(5.0 * size / PLATE_SCALE_ARCSEC, 10, 90))
+    size, jacobian = galaxies.half_light_arcsec[i], placement.jacobian[k]
+    radius = int(np.clip(5.0 * size / placement.plate_scale, 10, 90))
     x0, y0 = round(centre[0]) - radius, round(centre[1]) - radius
     n, fine = 2 * radius + 1, GALAXY_OVERSAMPLING if size < 0.3 else 3
     offsets = (np.arange(n * fine) + 0.5) / fine - 0.5

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import stream
+from hapctl.processing.simulation.camera import stream
 from hapctl.processing.simulation.pointing import earth_position_au, offset_position
 from numpy.typing import NDArray
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hapctl.processing.simulation.acs_wfc import CHIPS, DQ_SATURATED, ChipOptics, stream
+from hapctl.processing.simulation.camera import DQ_SATURATED, ChipOptics, stream
 from hapctl.processing.simulation.distortion import (
     DistortedWcs,
     astropy_wcs,
@@ -20,6 +20,7 @@ from hapctl.processing.simulation.headers import (
     primary_header,
     science_header,
 )
+from hapctl.processing.simulation.infrared_pixels import expose_infrared
 from hapctl.processing.simulation.plan import VisitPlan, check_plan, planned_exposures, true_pointing
 from hapctl.processing.simulation.pointing import repointed
 from hapctl.processing.simulation.reference_files import (
@@ -42,7 +43,7 @@ from hapctl.processing.simulation.wcs_history import wcs_history
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from astropy.io.fits import BinTableHDU, ImageHDU
+    from astropy.io.fits import BinTableHDU, Header, ImageHDU
     from astropy.table import Table
     from astropy.wcs import WCS
 
@@ -123,8 +124,8 @@ def simulate_visit(folder: str | Path, plan: VisitPlan | None = None, masks: boo
     Raises
     ------
     UsageProblemError
-        If the plan names an unknown filter, no exposures, or a visit that is not ipppss of ACS, or its
-        folder of reference files lacks one.
+        If the plan names an unknown detector or filter, no exposures, or a visit that is not ipppss of the
+        instrument, or its folder of reference files lacks one.
     """
     plan = plan or VisitPlan()
     check_plan(plan)
@@ -155,9 +156,14 @@ def _distorted_wcs(
 ) -> DistortedWcs:
     if reference is None:
         return own_distorted_wcs(
-            exposure.rootname, exposure.pointing, exposure.va_factor, plan.chip_shape, exposure.facts.name
+            exposure.camera,
+            exposure.rootname,
+            exposure.pointing,
+            exposure.va_factor,
+            plan.shape_of(exposure.camera),
+            exposure.facts.name,
         )
-    return updated_wcs(reference, exposure, plan.chip_shape)
+    return updated_wcs(reference, exposure, plan.shape_of(exposure.camera))
 
 
 def _seen_sky(plan: VisitPlan, exposure: ExposureFacts, sky: _Sky) -> _SeenSky:
@@ -181,21 +187,27 @@ def _seen_sky(plan: VisitPlan, exposure: ExposureFacts, sky: _Sky) -> _SeenSky:
 
 def _make_chip(seen: _SeenSky, chip: ChipOptics, wcs: "WCS") -> tuple[ChipPixels, "Table"]:
     plan, exposure, sky = seen.plan, seen.exposure, seen.sky
-    light = np.full(plan.chip_shape, seen.background)
-    stars = place(wcs, *seen.positions, plan.chip_shape, WING_PIXELS)
-    electrons = seen.star_electrons[stars.index] / stars.pixel_area
-    add_stars(light, stars, electrons, exposure.facts.psf_scale * seen.focus)
-    galaxies = place(wcs, sky.galaxies.ra, sky.galaxies.dec, plan.chip_shape, WING_PIXELS)
+    camera, shape = exposure.camera, plan.shape_of(exposure.camera)
+    ratio = exposure.sensitivity_ratio(chip)
+    light = np.full(shape, seen.background / ratio)
+    stars = place(wcs, *seen.positions, shape, WING_PIXELS, camera.plate_scale)
+    electrons = seen.star_electrons[stars.index] / stars.pixel_area / ratio
+    add_stars(light, stars, electrons, exposure.facts.psf_scale * seen.focus, camera.psf_components)
+    galaxies = place(wcs, sky.galaxies.ra, sky.galaxies.dec, shape, WING_PIXELS, camera.plate_scale)
     add_galaxies(
         light,
         sky.galaxies,
         galaxies,
-        seen.galaxy_electrons[galaxies.index] / galaxies.pixel_area,
+        seen.galaxy_electrons[galaxies.index] / galaxies.pixel_area / ratio,
         exposure.facts.psf_scale,
     )
     generator = stream("pixels", plan.seed, exposure.rootname, chip.chip)
-    pixels = expose(light, chip, exposure.exposure_time, generator)
-    return pixels, _star_table(seen, chip, stars, electrons, pixels)
+    if camera.is_infrared:
+        pixels = expose_infrared(light, camera, exposure.exposure_time, generator)
+    else:
+        pixels = expose(light, camera, chip, exposure.exposure_time, generator)
+    scale = exposure.flux_factor(chip)
+    return pixels.scaled(scale), _star_table(seen, chip, stars, electrons * scale, pixels)
 
 
 def _star_table(
@@ -235,14 +247,15 @@ def _make_exposure(
     looked = true_pointing(plan, exposure)
     seen = _seen_sky(plan, exposure, sky)
     made = []
-    for chip, wcs_cards in zip(CHIPS, distorted.chip_headers, strict=True):
+    for chip, wcs_cards in zip(exposure.camera.chips, distorted.chip_headers, strict=True):
         linear = repointed(linear_wcs(wcs_cards), exposure.pointing, looked)
         wcs = astropy_wcs(wcs_cards, list(distorted.tables), linear)
         made.append((chip, *_make_chip(seen, chip, wcs), linear))
     _write_exposure(folder, exposure, distorted, [(chip, pixels) for chip, pixels, _, _ in made])
     if masks:
         _write_rays(folder, exposure, [(chip, pixels) for chip, pixels, _, _ in made])
-    chips = tuple(TrueChip.of(chip.extver, chip.chip, plan.chip_shape, linear) for chip, _, _, linear in made)
+    shape = plan.shape_of(exposure.camera)
+    chips = tuple(TrueChip.of(chip.extver, chip.chip, shape, linear) for chip, _, _, linear in made)
     true = TrueExposure(
         exposure.rootname,
         exposure.filename,
@@ -261,13 +274,33 @@ def _write_exposure(
     from astropy.io import fits
 
     hdus: list[ImageHDU | BinTableHDU] = []
+    reads = (("SAMP", 14), ("TIME", exposure.exposure_time))
     for (chip, pixels), cards in zip(chips, distorted.chip_headers, strict=True):
         hdus.append(fits.ImageHDU(pixels.sci, science_header(exposure, chip, pixels, cards)))
         hdus.append(fits.ImageHDU(pixels.err, plane_header(exposure, "ERR", chip, cards)))
         hdus.append(fits.ImageHDU(pixels.dq, plane_header(exposure, "DQ", chip, cards)))
+        if exposure.camera.is_infrared:
+            hdus += [_constant(exposure, name, value, chip, cards, pixels.sci.shape) for name, value in reads]
     hdus += [*distorted.tables, wcs_history(distorted, exposure.pointing.pa_v3)]
     primary = fits.PrimaryHDU(header=primary_header(exposure, distorted.primary_cards, len(hdus)))
     fits.HDUList([primary, *hdus]).writeto(folder / exposure.filename, overwrite=True)
+
+
+def _constant(
+    exposure: ExposureFacts,
+    name: str,
+    value: float,
+    chip: ChipOptics,
+    cards: "Header",
+    shape: tuple[int, ...],
+) -> "ImageHDU":
+    """An extension in HST's form for an array of one value: no pixels, and their number in the header."""
+    from astropy.io import fits
+
+    header = plane_header(exposure, name, chip, cards)
+    header["NPIX1"], header["NPIX2"] = (shape[1], "length of constant array axis 1"), shape[0]
+    header["PIXVALUE"] = (value, "value of every pixel")
+    return fits.ImageHDU(header=header)
 
 
 def _write_rays(folder: Path, exposure: ExposureFacts, chips: list[tuple[ChipOptics, ChipPixels]]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hapctl.processing.simulation.distortion import DistortedWcs
+from hapctl.processing.simulation.distortion import NO_FILE, NO_MODEL, DistortedWcs
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Header
@@ -68,4 +68,4 @@ def _row(header: "Header", extver: int, key: str, primary: dict[str, str], pa_v3
 
 
 def _root(filename: str) -> str:
-    return filename.rpartition("$")[2].partition("_")[0]
+    return NO_MODEL if filename == NO_FILE else filename.rpartition("$")[2].partition("_")[0]

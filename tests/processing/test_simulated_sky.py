@@ -7,7 +7,7 @@ import pytest
 from astropy.coordinates import SkyCoord, get_body_barycentric
 from astropy.io import fits
 from astropy.time import Time
-from hapctl.processing.simulation.acs_wfc import CHIPS, FILTERS
+from hapctl.processing.simulation.acs_wfc import ACS_WFC, CHIPS, FILTERS
 from hapctl.processing.simulation.distortion import linear_wcs, own_distorted_wcs
 from hapctl.processing.simulation.gaia_extract import GaiaExtract, make_extract
 from hapctl.processing.simulation.pointing import (
@@ -198,7 +198,7 @@ def test_velocity_aberration_agrees_with_real_headers(name: str) -> None:
 def test_aberration_scales_pixels_and_the_distance_of_the_chips() -> None:
     pointing = Pointing(10.0, 20.0, 30.0)
     plain, aberrated = (
-        own_distorted_wcs("jhap01a0q", pointing, v, (2048, 4096), "F606W") for v in (1.0, 1.0001)
+        own_distorted_wcs(ACS_WFC, "jhap01a0q", pointing, v, (2048, 4096), "F606W") for v in (1.0, 1.0001)
     )
     for before, after in zip(plain.chip_headers, aberrated.chip_headers, strict=True):
         assert linear_wcs(after).cd == pytest.approx(linear_wcs(before).cd * 1.0001, rel=1e-6)
