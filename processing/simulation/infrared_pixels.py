@@ -41,7 +41,7 @@ def expose_infrared(
     # A star above the full well is measured from the reads before: fewer of its photons count.
     counted = np.minimum(light * response, camera.full_well)
     beyond = np.maximum(light * response / camera.full_well, 1.0)
-    electrons: NDArray[np.float64] = generator.poisson(counted + dark) * beyond
+    electrons: NDArray[np.float64] = beyond * generator.poisson(counted + dark)
     electrons += RAMP_NOISE_ELECTRONS * generator.standard_normal(shape) - dark
     rays = _rays_left(shape, exposure_time, generator)
     electrons += rays
