@@ -77,7 +77,7 @@ class ExposureNoise:
         """
         time = chips[0].exposure_time
         area = float(np.mean([chip.scale_ratio(grid) ** 2 for chip in chips]))
-        floor = float(np.mean([max(chip.sky_total, chip.sky) + chip.read_noise**2 for chip in chips]))
+        floor = float(np.mean([chip.sky_taken + chip.read_noise**2 for chip in chips]))
         share = min(area, 1.0)
         full = min(chip.exposure_time * chip.scale_ratio(grid) ** 2 for chip in chips)
         return cls(time, full, share / time, share * area * floor / time**2)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from hapctl.processing.imaging.blot import Blot, prepare_blot
+from hapctl.processing.imaging.comparison import comparison_halo, find_hits_rows
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.interim_steps import blot_rows, find_hits_rows, test_halo
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.parallel import do_parts
@@ -62,7 +63,7 @@ class ComparedChip:
 
     @classmethod
     def empty(cls, exposure: int, chip: int, shape: tuple[int, int]) -> "ComparedChip":
-        """No hits yet, nothing untested yet."""
+        """Nothing hit yet, nothing untested yet."""
         bits = [np.zeros((shape[0], -(-shape[1] // 8)), dtype=np.uint8) for _ in range(2)]
         return cls(exposure, chip, *(PackedMask(one, shape[1]) for one in bits))
 
@@ -88,13 +89,13 @@ def compare_with_plane(
         for number, chips in enumerate(work.exposures)
     ]
     parts = [
-        (chip, first, last)
-        for chips in compared
-        for chip in chips
+        (chip, blot, first, last)
+        for chip in (chip for chips in compared for chip in chips)
+        for blot in (_blot(work, work.exposures[chip.exposure][chip.chip]),)
         for first, last in bands(chip.hits.shape[0], block_rows)
     ]
 
-    def one(part: tuple[ComparedChip, int, int]) -> None:
+    def one(part: tuple[ComparedChip, Blot, int, int]) -> None:
         _block(work, *part)
 
     do_parts(one, parts, threads, lambda count: work.observer.progress("cosmic_rays", count, len(parts)))
@@ -104,15 +105,18 @@ def compare_with_plane(
     return compared
 
 
-def _block(work: ComparePass, compared: ComparedChip, first: int, last: int) -> None:
+def _blot(work: ComparePass, chip: PreparedChip) -> Blot:
+    chosen = work.parameters
+    return prepare_blot(chip.wcs, work.grid, chip.exposure_time, chosen.blot, chosen.lookup_origin)
+
+
+def _block(work: ComparePass, compared: ComparedChip, blot: Blot, first: int, last: int) -> None:
     """Fill rows ``first`` to ``last`` of the masks of a chip: rows of their own, so no lock is needed."""
     chip = work.exposures[compared.exposure][compared.chip]
-    halo = test_halo(work.parameters.cosmic_rays) if work.find else 0
+    halo = comparison_halo(work.parameters.cosmic_rays) if work.find else 0
     low, high = max(first - halo, 0), min(last + halo, chip.shape[0])
     with work.clock.step("blot"):
-        seen = blot_rows(
-            work.plane, work.grid, chip, low, high, work.parameters.blot, work.parameters.lookup_origin
-        )
+        seen = blot.rows(work.plane, low, high)
     inner = seen[first - low : last - low]
     work.observer.blotted(compared.exposure, compared.chip, first, inner)
     if not work.find:

@@ -133,9 +133,10 @@ def find_hits_rows(
     """
     science = chip.electrons(low, low + seen.shape[0])
     science -= np.float32(chip.sky)
-    sky = max(chip.sky_total, chip.sky)
     direction = cte_direction(chip.pixels.primary, chip.pixels.header) if parameters.cte_grow else 0
-    return _hits(science, seen, parameters, sky, chip.read_noise, direction, first - low, last - low)
+    return _hits(
+        science, seen, parameters, chip.sky_taken, chip.read_noise, direction, first - low, last - low
+    )
 
 
 def _hits(

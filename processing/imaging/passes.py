@@ -95,7 +95,7 @@ def measure_exposures(
     Returns
     -------
     tuple of tuples of PreparedChip
-        With ``static``, ``sky`` and ``sky_total``; the flags of `reset_bits` are cleared as they are read.
+        With ``static`` and the sky; the flags of `reset_bits` are cleared as they are read.
     """
     observer, clock = observer or Observer(), clock or Stopwatch()
     found = [[_reset(chip, parameters.cosmic_rays.reset_bits) for chip in chips] for chips in exposures]
@@ -119,7 +119,8 @@ def _reset(chip: PreparedChip, flags: int) -> PreparedChip:
 
 
 def _with_sky(chip: PreparedChip, sky: ChipSky) -> PreparedChip:
-    return replace(chip, sky=sky.subtract, sky_total=max(sky.level, sky.taken))
+    total = max(sky.level, sky.taken)
+    return replace(chip, sky=sky.subtract, sky_total=total, sky_before=sky.taken - sky.subtract)
 
 
 def comparison_grid(chips: Sequence[ChipWcs], parameters: DrizzleParameters) -> OutputGrid:

@@ -49,6 +49,8 @@ class PreparedChip:
     sky_total : float
         Electrons per pixel (after ``flux_factor``): the whole sky, for the noise; not less than ``sky``,
         which may be a difference between exposures only.
+    sky_before : float
+        Electrons per pixel (after ``flux_factor``) that were taken off before, which the file lacks.
     weights : WeightMaker or None
         Weights of the pixels (`hapctl.processing.imaging.weights`); None: the exposure time.
     clean : callable or None
@@ -64,6 +66,7 @@ class PreparedChip:
     static: PackedMask | None = field(default=None, repr=False)
     flux_factor: float = 1.0
     sky_total: float = 0.0
+    sky_before: float = 0.0
     weights: WeightMaker | None = field(default=None, repr=False)
     clean: Rows | None = field(default=None, repr=False)
 
@@ -89,6 +92,11 @@ class PreparedChip:
     def read_noise(self) -> float:
         """Electrons."""
         return self.pixels.read_noise
+
+    @property
+    def sky_taken(self) -> float:
+        """Electrons per pixel that values without sky lack: a value and this together make the noise."""
+        return self.sky + self.sky_before
 
     def scale_ratio(self, grid: OutputGrid) -> float:
         """Return s: output scale over the plate scale of the chip (IDCSCALE)."""

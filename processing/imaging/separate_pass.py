@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from hapctl.processing.imaging.combine import Single, combine_rows
 from hapctl.processing.imaging.drizzle import Drizzle
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.interim_steps import Single, combine_rows, prepare_drizzle
+from hapctl.processing.imaging.interim_steps import prepare_drizzle
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import DrizzleParameters
@@ -161,6 +162,9 @@ def _band(work: SeparatePass, strip: _Strip, plane: Plane | None, y0: int, y1: i
         work.observer.single(number, y0, strip.x0, band.sci[inner], band.wht[inner])
         singles.append(Single(number, band.sci, band.wht))
     if plane is None:
+        return 0
+    if not singles:
+        plane[y0:y1, strip.x0 : strip.x1] = np.nan
         return 0
     with work.clock.step("median"):
         values, depth = combine_rows(singles, work.exposures, work.grid, work.parameters.median)

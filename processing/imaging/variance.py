@@ -78,8 +78,11 @@ def _model(chip: "PreparedChip", first: int, last: int, left: int, right: int) -
     the whole that was; the pixels of the file hold all of it.
     """
     electrons = chip.pixels.science(first, last, slice(left, right)).astype(np.float64)
+    electrons += chip.sky_before / chip.flux_factor
     if chip.clean is not None:
-        plane = (chip.clean(first, last)[:, left:right].astype(np.float64) + chip.sky) / chip.flux_factor
+        plane = (
+            chip.clean(first, last)[:, left:right].astype(np.float64) + chip.sky_taken
+        ) / chip.flux_factor
         electrons = np.where(np.isfinite(plane), plane, electrons)
     return chip.read_noise**2 + np.maximum(electrons, 0.0)
 
