@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "root": ("hapctl.cli.ingest:root", "List the archive roots, or say that one has moved."),
     "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
+    "drizzle": ("hapctl.cli.drizzle:drizzle", "Combine exposures from files alone, without a catalog."),
     "status": ("hapctl.cli.status:status", "Show what the catalog holds and what is stale."),
     "query": ("hapctl.cli.query:query", "Answer a named question from the catalog."),
     "sql": ("hapctl.cli.query:sql", "Ask the catalog in SQL, as a reader."),

@@ -84,8 +84,8 @@ class DrizzlePlan:
         Of the product, without its preview.
     disk : int
         Bytes of these.
-    outside : tuple of str
-        Inputs that the final image does not touch.
+    notes : tuple of str
+        What a user should know of the inputs: what was done to them, what the final image does not touch.
     """
 
     final: OutputGrid | None
@@ -93,12 +93,7 @@ class DrizzlePlan:
     memory: MemoryPlan
     files: tuple[Path, ...]
     disk: int
-    outside: tuple[str, ...]
-
-    @property
-    def preview(self) -> Path | None:
-        """Where a preview goes."""
-        return self.files[0].with_suffix(".png") if self.files else None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ def plan_drizzle(
     NoViableDataError
         No input touches the final image.
     """
-    check_places(parameters, places, len(opened.exposures))
+    check_places(parameters, places)
     comparison = (
         comparison_grid(opened.chip_wcs, parameters) if _compares(parameters, places, opened) else None
     )
@@ -150,16 +145,20 @@ def plan_drizzle(
     shapes = [[chip.shape for chip in exposure] for exposure in opened.exposures]
     memory = plan_memory(shapes, parameters, comparison=comparison, final=final, threads=threads)
     if final is None or places.product is None:
-        return DrizzlePlan(None, comparison, memory, (), 0, ())
+        return DrizzlePlan(None, comparison, memory, (), 0, opened.notes)
     outside = _outside(opened, final, parameters)
     product = describe(opened, parameters, final, places.product.name)
     files = product_paths(places, product)
     _check_free(files, places, opened)
     disk = predicted_bytes(product, separate=places.separate)
-    return DrizzlePlan(final, comparison, memory, files, disk, outside)
+    notes = [f"{name} does not touch the output image" for name in outside]
+    maps = [one.file.weight_map for one in opened.inputs if one.file.weight_map is not None]
+    if maps and parameters.final.weight != "IVM":
+        notes.append(f"weight maps are not used: final.weight is {parameters.final.weight}, not IVM")
+    return DrizzlePlan(final, comparison, memory, files, disk, (*opened.notes, *notes))
 
 
-def check_places(parameters: DrizzleParameters, places: Places, exposures: int) -> None:
+def check_places(parameters: DrizzleParameters, places: Places) -> None:
     """Refuse what can be seen without reading any pixel."""
     check_grid_parameters(parameters.final)
     if parameters.final.enabled != (places.product is not None):

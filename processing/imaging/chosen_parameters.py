@@ -1,0 +1,77 @@
+"""The parameters of a drizzle from all their sources, in order: the last one holds.
+
+Defaults of AstroDrizzle, defaults of the detector, MDRIZTAB, an imported ``.cfg``, a TOML file, single
+settings, and the lookup origin of the command line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hapctl.processing.astrometry.solution import LookupOrigin
+from hapctl.processing.errors import UsageProblemError
+from hapctl.processing.imaging.input_files import InputExposure
+from hapctl.processing.imaging.parameter_file import Change, changed, parse_setting, read_parameter_file
+from hapctl.processing.imaging.parameter_import import Imported, import_cfg, import_mdriztab
+from hapctl.processing.imaging.parameters import DrizzleParameters
+
+
+@dataclass(frozen=True)
+class ParameterSources:
+    """Where parameters come from.
+
+    Attributes
+    ----------
+    mdriztab, cfg, file : Path or None
+        An MDRIZTAB, a configuration of AstroDrizzle, a TOML file.
+    settings : tuple of str
+        ``step.name=value`` each.
+    origin : {"hst", "fits"} or None
+        The lookup origin where it is asked for on the command line.
+    usual_origin : {"hst", "fits"}
+        The lookup origin where nothing says otherwise.
+    """
+
+    mdriztab: Path | None = None
+    cfg: Path | None = None
+    file: Path | None = None
+    settings: tuple[str, ...] = ()
+    origin: LookupOrigin | None = None
+    usual_origin: LookupOrigin = "hst"
+
+
+def choose_parameters(
+    sources: ParameterSources, exposures: Sequence[InputExposure]
+) -> tuple[DrizzleParameters, list[str]]:
+    """Return the parameters for some exposures, and what is to be said of their imports.
+
+    Parameters
+    ----------
+    sources : ParameterSources
+    exposures : sequence of InputExposure
+        None: the defaults are those of no detector.
+
+    Raises
+    ------
+    UsageProblemError
+        A source can't be read, or a name or value in it will not do.
+    """
+    imports = [*_mdriztab(sources, exposures), *([import_cfg(sources.cfg)] if sources.cfg else [])]
+    changes: list[Change] = [change for one in imports for change in one.changes]
+    changes += read_parameter_file(sources.file) if sources.file else []
+    changes += [parse_setting(text) for text in sources.settings]
+    base = replace(DrizzleParameters(), lookup_origin=sources.usual_origin)
+    parameters = changed(base, changes)
+    if sources.origin is not None:
+        parameters = replace(parameters, lookup_origin=sources.origin)
+    return parameters, [note for one in imports for note in one.notes]
+
+
+def _mdriztab(sources: ParameterSources, exposures: Sequence[InputExposure]) -> list[Imported]:
+    if sources.mdriztab is None:
+        return []
+    if not exposures:
+        raise UsageProblemError(
+            "--mdriztab without input files", "name them: filter and number choose the row"
+        )
+    return [import_mdriztab(sources.mdriztab, exposures[0].filters, len(exposures))]
