@@ -235,7 +235,7 @@ def drizzle_exposures(
     final = parameters.final
     chips = [final_chip(chip, final, grid) for exposure in exposures for chip in exposure]
     drizzle = prepare_drizzle(
-        [chip.drizzle_input(final.bits) for chip in chips],
+        [chip.drizzle_input(final.bits, final.variance or final.error) for chip in chips],
         grid,
         kernel=final.kernel,
         pixfrac=final.pixfrac,
