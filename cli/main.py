@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check the installation and name the remedy of each trouble.",
     ),
     "db": ("hapctl.cli.database:db", "Start, stop, inspect and upgrade the database."),
+    "help": ("hapctl.cli.help:show_help", "Show the help of a command, or a topic."),
 }
 
 

@@ -4,12 +4,16 @@ Defaults of AstroDrizzle, defaults of the detector, MDRIZTAB, an imported ``.cfg
 settings, and the lookup origin of the command line.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hapctl.processing.astrometry.fits_structure import number
 from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.errors import UsageProblemError
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, drizzle_defaults
+from hapctl.processing.imaging.files_description import detector_of, filter_of
 from hapctl.processing.imaging.input_files import InputExposure
 from hapctl.processing.imaging.parameter_file import Change, changed, parse_setting, read_parameter_file
 from hapctl.processing.imaging.parameter_import import Imported, import_cfg, import_mdriztab
@@ -60,11 +64,32 @@ def choose_parameters(
     changes: list[Change] = [change for one in imports for change in one.changes]
     changes += read_parameter_file(sources.file) if sources.file else []
     changes += [parse_setting(text) for text in sources.settings]
-    base = replace(DrizzleParameters(), lookup_origin=sources.usual_origin)
-    parameters = changed(base, changes)
+    base, told = usual_parameters(exposures)
+    parameters = changed(replace(base, lookup_origin=sources.usual_origin), changes)
     if sources.origin is not None:
         parameters = replace(parameters, lookup_origin=sources.origin)
-    return parameters, [note for one in imports for note in one.notes]
+    filters = {filter_of(one) for one in exposures}
+    if len(filters) > 1 and parameters.cosmic_rays.enabled:
+        told.append("exposures of several filters are compared with one another to find cosmic rays")
+    return parameters, [*told, *(note for one in imports for note in one.notes)]
+
+
+def usual_parameters(exposures: Sequence[InputExposure]) -> tuple[DrizzleParameters, list[str]]:
+    """Return the defaults for some exposures, and what is to be said of them.
+
+    Those of their detector, with the variance image; of several or unknown detectors, AstroDrizzle's.
+    """
+    detectors = {detector_of(one.header) for one in exposures}
+    if len(detectors) > 1:
+        return DrizzleParameters(), ["exposures of several detectors: the defaults are those of no detector"]
+    detector = next(iter(detectors), "")
+    if detector not in NATIVE_SCALE_ARCSEC:
+        return DrizzleParameters(), []
+    starts = [number(one.header, "EXPSTART") for one in exposures]
+    start = min((value for value in starts if math.isfinite(value)), default=math.inf)
+    name = filter_of(exposures[0]).lower()
+    chosen = drizzle_defaults(detector, start, "filter", len(exposures), name)
+    return replace(chosen, final=replace(chosen.final, variance=True)), []
 
 
 def _mdriztab(sources: ParameterSources, exposures: Sequence[InputExposure]) -> list[Imported]:
