@@ -1,6 +1,6 @@
 """The memory that a drizzle needs, told before it begins.
 
-    peak = base + masks + reach + max(statistics, plane + bands of pass 1, plane + blocks of pass 2, pass 3)
+    peak = base + masks + max(statistics, plane + reach + max(bands of pass 1, blocks of pass 2), pass 3)
 
 - base: interpreter and libraries;
 - masks: three bits per chip pixel (static, hit, untested) of all exposures;
@@ -9,7 +9,7 @@
 - plane: 4 bytes per pixel of the comparison grid, 0 where it lies in a scratch file;
 - pass 1: for each thread a band: `BAND_BYTES`, or its least number of rows where that is more;
 - pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
-- pass 3: the drizzle's own bands and those that are written.
+- pass 3: reach, the drizzle's own bands and those that are written.
 
 Neither the number of exposures (but for their masks and reach) nor the height of the output enters.
 """
@@ -96,14 +96,15 @@ def plan_memory(
     """
     shapes = [shape for exposure in chips for shape in exposure]
     pixels = sum(ny * nx for ny, nx in shapes)
-    kept = BASE_BYTES + 3 * pixels // 8 + _CELL_BYTES * pixels // _CELL
+    kept = BASE_BYTES + 3 * pixels // 8
     passes = [threads * STATISTICS_BYTES]
     scratch = 0
     if comparison is not None:
         plane = plane_bytes(comparison)
         if plane > in_memory_bytes:
             plane, scratch = 0, plane
-        passes.append(plane + threads * max(_band(comparison, len(chips)), _block(shapes)))
+        reach = _CELL_BYTES * pixels // _CELL
+        passes.append(plane + reach + threads * max(_band(comparison, len(chips)), _block(shapes)))
     if final is not None:
         passes.append(_final(shapes, final, parameters, threads))
     return MemoryPlan(kept + max(passes), scratch)
