@@ -124,12 +124,14 @@ class ChipPixels:
         rows = self._science.read(first, self.shape[0] if last is None else last, np.float32, columns)
         return self._in_electrons(rows)
 
-    def error(self, first: int = 0, last: int | None = None) -> NDArray[np.float32] | None:
+    def error(
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+    ) -> NDArray[np.float32] | None:
         """Return rows of ERR in electrons, float32; None where the file has no ERR."""
         if self._error is None:
             return None
         return self._in_electrons(
-            self._error.read(first, self.shape[0] if last is None else last, np.float32)
+            self._error.read(first, self.shape[0] if last is None else last, np.float32, columns)
         )
 
     def quality(

@@ -44,47 +44,42 @@ def variance_blocks(chip: "PreparedChip") -> VarianceReader:
     -------
     callable
         ``read(y0, y1, x0, x1)``: float32, (electrons per second)^2 per chip pixel, without s^4. NaN where the
-        pixel is not finite and nothing else is known; zeros for a chip that was not exposed.
+        pixel is NaN and nothing else is known; zeros for a chip that was not exposed.
     """
 
     def read(first: int, last: int, left: int, right: int) -> NDArray[np.float32]:
         if not chip.exposure_time > 0:
             return np.zeros((last - first, right - left), dtype=np.float32)
-        factor = (chip.flux_factor / chip.exposure_time) ** 2
-        return (_electrons_squared(chip, first, last, left, right) * factor).astype(np.float32)
+        variance = _electrons_squared(chip, first, last, slice(left, right))
+        variance *= np.float32((chip.flux_factor / chip.exposure_time) ** 2)
+        return variance
 
     return read
 
 
-def _electrons_squared(
-    chip: "PreparedChip", first: int, last: int, left: int, right: int
-) -> NDArray[np.float64]:
+def _electrons_squared(chip: "PreparedChip", first: int, last: int, columns: slice) -> NDArray[np.float32]:
     """Variance in electrons of the detector, before ``flux_factor``."""
-    error = chip.pixels.error(first, last)
+    error = chip.pixels.error(first, last, columns)
     if error is None:
-        return _model(chip, first, last, left, right)
-    error = error[:, left:right]
-    usable = np.isfinite(error) & (error > 0)
-    squared = error.astype(np.float64) ** 2
-    if usable.all():
-        return squared
-    return np.where(usable, squared, _model(chip, first, last, left, right))
+        return _model(chip, first, last, columns)
+    usable = (error > 0) & (error < np.inf)
+    error *= error
+    if not usable.all():
+        np.copyto(error, _model(chip, first, last, columns), where=~usable)
+    return error
 
 
-def _model(chip: "PreparedChip", first: int, last: int, left: int, right: int) -> NDArray[np.float64]:
+def _model(chip: "PreparedChip", first: int, last: int, columns: slice) -> NDArray[np.float32]:
     """Read noise squared and the electrons of source and sky, electrons squared.
 
     A clean plane lacks exactly the sky that was subtracted from the chips it was made of, whatever part of
     the whole that was; the pixels of the file hold all of it.
     """
-    electrons = chip.pixels.science(first, last, slice(left, right)).astype(np.float64)
-    electrons += chip.sky_before / chip.flux_factor
+    electrons = chip.pixels.science(first, last, columns)
     if chip.clean is not None:
-        plane = (
-            chip.clean(first, last)[:, left:right].astype(np.float64) + chip.sky_taken
-        ) / chip.flux_factor
+        plane = (chip.clean(first, last)[:, columns] + np.float32(chip.sky)) / np.float32(chip.flux_factor)
         electrons = np.where(np.isfinite(plane), plane, electrons)
-    return chip.read_noise**2 + np.maximum(electrons, 0.0)
+    return np.float32(chip.read_noise**2) + np.maximum(electrons, np.float32(0.0))
 
 
 def noise_correlation(kernel: Kernel, pixfrac: float, scale_ratio: float, angle_deg: float = 0.0) -> float:

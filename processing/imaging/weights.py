@@ -73,10 +73,9 @@ class ErrorWeight:
         self, chip: "PreparedChip", first: int, last: int, left: int, right: int
     ) -> NDArray[np.float32]:
         """Return the weights of a block, float32."""
-        error = chip.pixels.error(first, last)
+        error = chip.pixels.error(first, last, slice(left, right))
         if error is None:
             raise UnusableFileError(f"SCI,{chip.pixels.extver} has no ERR extension to weight by", _REMEDY)
-        error = error[:, left:right]
         usable = np.isfinite(error) & (error > 0)
         variance = np.where(usable, error, 1.0).astype(np.float64) ** 2
         return np.where(usable, _rate_factor(chip, self.grid) / variance, 0.0).astype(np.float32)
