@@ -312,7 +312,7 @@ def test_memory_does_not_depend_on_depth_or_height_but_for_masks_and_plane() -> 
     assert deep.peak <= plan_memory(chips * 4, PARAMETERS, comparison=tall, final=tall).peak
     assert few.scratch == 0
     assert few.peak < 700e6
-    with pytest.raises(TooLargeError, match="a test would need 4") as refused:
+    with pytest.raises(TooLargeError, match=r"a test would need \d{3} MB") as refused:
         few.check(100_000_000, "a test")
     assert refused.value.exit_code == 5
 
