@@ -184,13 +184,19 @@ def _linear_wcs(
     header: fits.Header, reference: str
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float, float, float]]:
     """Return crval, crpix and cd."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        wcs = WCS(header, naxis=2)
+    unusable = UnusableFileError(
+        f"the WCS of the reference {reference} has no usable numbers", "name another"
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header, naxis=2)
+    except ValueError as error:  # of WCSLIB: a singular matrix, contradictions
+        raise unusable from error
     cd = [float(value) for value in np.asarray(wcs.pixel_scale_matrix).ravel()]
     numbers = [*map(float, wcs.wcs.crval), *map(float, wcs.wcs.crpix), *cd]
     if not all(math.isfinite(value) for value in numbers) or cd[0] * cd[3] == cd[1] * cd[2]:
-        raise UnusableFileError(f"the WCS of the reference {reference} has no usable numbers", "name another")
+        raise unusable
     return (numbers[0], numbers[1]), (numbers[2], numbers[3]), (cd[0], cd[1], cd[2], cd[3])
 
 
