@@ -5,4 +5,5 @@ from hapctl.ext.cpu import choose
 build = choose("square")
 add_pixels = build.add_pixels
 finish = build.finish
+finish_variances = build.finish_variances
 quad_shares = build.quad_shares

@@ -15,8 +15,16 @@ def add_pixels(
     context: NDArray[np.int32] | None,
     bit: int,
     first_output_row: int,
+    variances: NDArray[np.float32] | None = None,
+    variance_sums: NDArray[np.float64] | None = None,
 ) -> None: ...
 def finish(
     sums: NDArray[np.float64], values: NDArray[np.float32], weights: NDArray[np.float32], fill: float
 ) -> None: ...
-def quad_shares(corners: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]: ...
+def finish_variances(
+    sums: NDArray[np.float64],
+    variance_sums: NDArray[np.float64],
+    variances: NDArray[np.float32],
+    fill: float,
+) -> None: ...
+def quad_shares(corners: ArrayLike, shape: tuple[int, int], plainly: bool = False) -> NDArray[np.float64]: ...
