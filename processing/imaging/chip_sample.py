@@ -4,6 +4,7 @@ The step is odd, so that neither even nor odd rows or columns are preferred; a c
 pixels or more, of which a median is right to 0.0025 sigma.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,36 +57,35 @@ def sample_step(shape: tuple[int, int], fewest: int = FEWEST_PIXELS) -> int:
 def sample_chip(
     chip: PreparedChip,
     bits: Bits,
+    masks: Iterable[PackedMask | None] = (),
     *,
-    static: PackedMask | None = None,
     lower: float | None = None,
     upper: float | None = None,
     fewest: int = FEWEST_PIXELS,
 ) -> ChipSample:
-    """Read a lattice of pixels that are finite, good by DQ and in no mask.
+    """Read a lattice of pixels that are finite, good by DQ, and in none of some masks.
 
     Parameters
     ----------
     chip : PreparedChip
-        Its ``static`` mask and its ``hits`` are left out too.
+        Its own masks do not count.
     bits : int, str or None
         DQ flags taken as good.
-    static : PackedMask, optional
-        More pixels to leave out.
+    masks : iterable of PackedMask or None
+        True where bad.
     lower, upper : float, optional
         Limits in electrons; pixels at the limits are kept.
     fewest : int
         Pixels to leave of a chip that has more, good or not.
     """
     step = sample_step(chip.shape, fewest)
-    masks = [mask for mask in (chip.static, chip.hits, static) if mask is not None]
     columns = slice(step // 2, None, step)
     blocks = _row_blocks(chip.shape[0], step)
     values = np.concatenate([chip.pixels.science(*rows, columns) for rows in blocks])
     good = np.isfinite(values)
     if bad_flags(bits):
         good &= np.concatenate([chip.pixels.good(bits, *rows, columns) for rows in blocks])
-    for mask in masks:
+    for mask in (mask for mask in masks if mask is not None):
         good &= ~np.concatenate([mask.rows(*rows)[:, columns] for rows in blocks])
     if chip.flux_factor != 1.0:
         values *= np.float32(chip.flux_factor)

@@ -10,17 +10,17 @@ exposures per second. What each method takes off:
 - ``globalmin+match``: that, and the faintest sky that is left then, of all chips.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from hapctl.processing.astrometry.solution import LookupOrigin
-from hapctl.processing.errors import UnusableFileError, UsageProblemError
-from hapctl.processing.imaging.chip_sample import sample_chip
+from hapctl.processing.errors import UsageProblemError
+from hapctl.processing.imaging.chip_sample import FEWEST_PIXELS, ChipSample, sample_chip
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import SkyParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.sky_match import (
@@ -28,17 +28,17 @@ from hapctl.processing.imaging.sky_match import (
     MatchedSkies,
     cell_grid,
     chip_cells,
+    clipping_reaches,
     match_skies,
     merged_cells,
 )
-from hapctl.processing.imaging.sky_statistics import Clipping, SkyLevel, Statistic, level_of
+from hapctl.processing.imaging.sky_statistics import Clipping, SkyLevel, level_of
 from hapctl.processing.imaging.sky_values import header_sky, read_sky_file
 from hapctl.processing.imaging.static_mask import Signature, chip_mask
 from numpy.typing import NDArray
 
-__all__ = ["ChipSky", "SkyLevel", "Statistic", "exposure_sky", "measure_skies", "sky_level"]
-
-_MOST_PIXELS = 1_000_000
+_NOISE_SAMPLE = 20_000
+"""Pixels of a chip for its noise alone."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def measure_skies(
         Not enabled: nothing is measured nor subtracted; a sky of the user counts as taken off already (so
         AstroDrizzle's ``skyuser``).
     static_masks : mapping of Signature to PackedMask, optional
-        Left out if ``parameters.use_static_mask``, as are the masks of the chips themselves.
+        For chips that don't carry theirs (``static``); either is left out if ``parameters.use_static_mask``.
     origin : {"hst", "fits"}
         Where lookup tables begin.
     threads : int
@@ -105,7 +105,7 @@ def measure_skies(
     UsageProblemError
         The sky file is wrong, or both it and a keyword are given.
     UnusableFileError
-        A header lacks the keyword; a chip has no exposure time, and the method compares exposures.
+        A header lacks the keyword.
 
     Examples
     --------
@@ -120,42 +120,61 @@ def measure_skies(
         ]
     if not parameters.enabled:
         return [[ChipSky(0.0, 0.0, 0.0, 0, why="not subtracted") for _ in chips] for chips in exposures]
-    if parameters.method != "localmin":
-        _check_times(exposures)
-    masks = static_masks if static_masks is not None and parameters.use_static_mask else {}
-    grid = cell_grid(exposures, origin) if "match" in parameters.method and len(exposures) > 1 else None
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        measured = list(pool.map(lambda chips: _measured(chips, parameters, masks, grid, origin), exposures))
+    matching = "match" in parameters.method and len(exposures) > 1
+    task = _Task(parameters, static_masks or {}, cell_grid(exposures, origin) if matching else None, origin)
+    reaches: list[float] = [0.0] * len(exposures)
+    if matching:
+        reaches = clipping_reaches(do_parts(task.noise, exposures, threads))
+    measured = do_parts(
+        lambda part: task.measured(*part), list(zip(exposures, reaches, strict=True)), threads
+    )
     return _decided(exposures, measured, parameters)
 
 
 @dataclass(frozen=True)
 class _Measured:
+    """What was measured of an exposure; cells where skies are matched."""
+
     levels: list[SkyLevel]
     cells: CellValues | None
 
 
-def _measured(
-    chips: Sequence[PreparedChip],
-    parameters: SkyParameters,
-    masks: Mapping[Signature, PackedMask],
-    grid: OutputGrid | None,
-    origin: LookupOrigin,
-) -> _Measured:
-    clipping = Clipping(parameters.clip, parameters.lower_sigma, parameters.upper_sigma)
-    levels, cells = [], []
-    for chip in chips:
-        sample = sample_chip(
-            chip,
-            parameters.bits,
-            static=chip_mask(masks, chip) if masks else None,
-            lower=parameters.lower,
-            upper=parameters.upper,
-        )
-        levels.append(level_of(sample.values, parameters.statistic, clipping, parameters.width))
-        if grid is not None:
-            cells.append(chip_cells(chip, sample, grid, clipping, origin))
-    return _Measured(levels, merged_cells(cells) if cells else None)
+@dataclass(frozen=True)
+class _Task:
+    """What is measured of each exposure; a grid of cells where skies are matched."""
+
+    parameters: SkyParameters
+    masks: Mapping[Signature, PackedMask]
+    grid: OutputGrid | None
+    origin: LookupOrigin
+
+    def sample(self, chip: PreparedChip, fewest: int = FEWEST_PIXELS) -> ChipSample:
+        chosen = self.parameters
+        masks = [chip.hits, *([chip.static, chip_mask(self.masks, chip)] if chosen.use_static_mask else [])]
+        return sample_chip(chip, chosen.bits, masks, lower=chosen.lower, upper=chosen.upper, fewest=fewest)
+
+    @property
+    def clipping(self) -> Clipping:
+        return Clipping(self.parameters.clip, self.parameters.lower_sigma, self.parameters.upper_sigma)
+
+    def noise(self, chips: Sequence[PreparedChip]) -> float:
+        """Scatter of the sky pixels of an exposure: that of its quietest chip, in brightness."""
+        found = [
+            level_of(self.sample(chip, _NOISE_SAMPLE).values, "median", self.clipping).sigma / _unit(chip)
+            for chip in chips
+        ]
+        return min((sigma for sigma in found if sigma > 0.0), default=0.0)
+
+    def measured(self, chips: Sequence[PreparedChip], reach: float) -> _Measured:
+        levels, cells = [], []
+        for chip in chips:
+            sample = self.sample(chip)
+            levels.append(
+                level_of(sample.values, self.parameters.statistic, self.clipping, self.parameters.width)
+            )
+            if self.grid is not None:
+                cells.append(chip_cells(chip, sample, self.grid, self.clipping, reach, self.origin))
+        return _Measured(levels, merged_cells(cells) if cells else None)
 
 
 def _decided(
@@ -176,8 +195,8 @@ def _chip_sky(chip: PreparedChip, level: SkyLevel, brightness: float, why: str) 
 
 
 def _unit(chip: PreparedChip) -> float:
-    """Electrons per pixel of a unit of brightness; per exposure where there is no exposure time."""
-    return native_scale(chip.wcs) ** 2 * (chip.exposure_time if chip.exposure_time > 0.0 else 1.0)
+    """Electrons per pixel of a unit of brightness, electrons per second and square arcsecond."""
+    return native_scale(chip.wcs) ** 2 * chip.exposure_time
 
 
 def _brightness_to_subtract(
@@ -225,16 +244,6 @@ def _overlap_told(matched: MatchedSkies, i: int) -> str:
     return f"difference in {matched.cells[i]} cells shared, {others} exposures connected"
 
 
-def _check_times(exposures: Iterable[Sequence[PreparedChip]]) -> None:
-    for chip in (chip for chips in exposures for chip in chips):
-        if not chip.exposure_time > 0.0:
-            raise UnusableFileError(
-                f"{chip.pixels.path}[SCI,{chip.pixels.extver}]: exposure time {chip.exposure_time} s, "
-                "so its sky can't be compared with other exposures",
-                "leave the exposure out, or choose the sky method localmin",
-            )
-
-
 @dataclass(frozen=True)
 class _UserSky:
     """Values of the chips in units of SCI."""
@@ -269,43 +278,3 @@ def _given(chips: Sequence[PreparedChip], sky: _UserSky) -> list[ChipSky]:
         for chip, value in zip(chips, sky.values, strict=True)
     ]
     return [ChipSky(0.0 if sky.applied else level, level, 0.0, 0, level, why) for level in levels]
-
-
-def sky_level(
-    science: NDArray[np.float32], good: NDArray[np.bool_], statistic: Statistic = "mode"
-) -> SkyLevel:
-    """Measure the sky of an image.
-
-    Parameters
-    ----------
-    science : ndarray, shape (ny, nx), float32
-        Electrons.
-    good : ndarray, shape (ny, nx), bool
-        Pixels to use.
-    statistic : {"mode", "median", "mean"}
-        As in `level_of`, after five rounds of clipping at 4 sigma.
-    """
-    values = science[good & np.isfinite(science)]
-    step = max(-(-values.size // _MOST_PIXELS), 1)
-    return level_of(values[::step], statistic)
-
-
-def exposure_sky(levels: Sequence[SkyLevel], scales_arcsec: Sequence[float]) -> tuple[float, ...]:
-    """Return the sky to subtract from each chip, electrons per pixel.
-
-    Parameters
-    ----------
-    levels : sequence of SkyLevel
-        One a chip.
-    scales_arcsec : sequence of float
-        IDCSCALE of each chip.
-
-    Returns
-    -------
-    tuple of float
-        The lowest brightness of all chips with pixels, scaled to the pixel area of each chip.
-    """
-    areas = [scale * scale for scale in scales_arcsec]
-    brightness = [level.level / area for level, area in zip(levels, areas, strict=True) if level.pixels > 0]
-    faintest = min(brightness, default=0.0)
-    return tuple(faintest * area for area in areas)

@@ -48,6 +48,11 @@ class Clipping:
     lower: float = 4.0
     upper: float = 4.0
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Both limits, positive."""
+        return self.lower, self.upper
+
 
 @dataclass(frozen=True)
 class SortedPixels:
@@ -119,6 +124,15 @@ class SortedPixels:
         low, high = self.values[self.size // 4], self.values[(3 * self.size) // 4]
         return 0.7413 * (float(high) - float(low)) or self.deviation
 
+    @property
+    def step(self) -> float:
+        """Distance from the median to the next higher value where the quartiles are equal, else 0."""
+        middle = self.values[self.size // 2]
+        if self.values[self.size // 4] != self.values[(3 * self.size) // 4]:
+            return 0.0
+        above = int(np.searchsorted(self.values, middle, side="right"))
+        return float(self.values[above]) - float(middle) if above < self.size else 0.0
+
     def counts(self, edges: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return how many values lie between rising edges."""
         return np.diff(np.searchsorted(self.values, edges))
@@ -135,16 +149,17 @@ def clipped(pixels: SortedPixels, clipping: Clipping) -> SortedPixels:
     """Leave out pixels too far from the mean, in rounds, as AstroDrizzle does.
 
     Each round begins with all pixels again and takes the limits from the mean and standard deviation of
-    the round before (so in stsci.imagestats).
+    the round before (so in stsci.imagestats). Where more than half of the pixels are equal (photon counters),
+    limits are those of a Poisson distribution, (S^2 + 2) / 3 counts wider (after Gehrels 1986, eq. 9): there
+    AstroDrizzle takes single photons for outliers, and the sky is 0.
     """
-    left = pixels
+    left, step = pixels, pixels.step
     for _ in range(clipping.rounds):
         mean, deviation = left.mean, left.deviation
         # the sums round: a constant image must not lose its pixels
         slack = 1e-6 * abs(mean)
-        kept = pixels.within(
-            mean - clipping.lower * deviation - slack, mean + clipping.upper * deviation + slack
-        )
+        below, above = (s * deviation + slack + step * (s * s + 2.0) / 3.0 for s in clipping.limits)
+        kept = pixels.within(mean - below, mean + above)
         if kept.size == left.size or kept.size == 0:
             break
         left = kept

@@ -5,12 +5,12 @@ signature: detector, shape, chip, and the place on the chip, so that subarrays a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from hapctl.processing.imaging.chip_sample import sample_chip
 from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import StaticMaskParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.sky_statistics import Clipping, SortedPixels, clipped, mode_of
@@ -94,9 +94,8 @@ def static_masks(
     if not parameters.enabled:
         return {}
     groups = by_signature(chip for exposure in exposures for chip in exposure)
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        found = pool.map(lambda chips: static_mask(chips, parameters.sigma), groups.values())
-        return dict(zip(groups, found, strict=True))
+    found = do_parts(lambda chips: static_mask(chips, parameters.sigma), list(groups.values()), threads)
+    return dict(zip(groups, found, strict=True))
 
 
 def by_signature(chips: Iterable[PreparedChip]) -> dict[Signature, list[PreparedChip]]:

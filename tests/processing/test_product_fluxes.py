@@ -9,7 +9,8 @@ from hapctl.processing.imaging.cosmic_rays import CosmicRayParameters, cosmic_ra
 from hapctl.processing.imaging.drizzle import drizzle_square
 from hapctl.processing.imaging.grid import north_up_grid
 from hapctl.processing.imaging.mask_file import PackedMask
-from hapctl.processing.imaging.sky import exposure_sky, sky_level
+from hapctl.processing.imaging.parameters import SkyParameters
+from hapctl.processing.imaging.sky import measure_skies
 from scipy import ndimage
 from support.image_files import Stars, rayed_exposures
 
@@ -29,9 +30,9 @@ def test_fluxes_and_sky(tmp_path: Path, scale: float) -> None:
     field = rayed_exposures(tmp_path, 3, stars=stars, rays=80, sky=40.0)
     chips = []
     for (chip,) in field.exposures:
-        level = sky_level(chip.pixels.science(), chip.pixels.good(0))
-        assert level.level == pytest.approx(40.0, abs=0.5)
-        chips.append(replace(chip, sky=exposure_sky([level], [0.05])[0]))
+        ((sky,),) = measure_skies([[chip]], SkyParameters(statistic="mode"))
+        assert sky.level == pytest.approx(40.0, abs=0.5)
+        chips.append(replace(chip, sky=sky.subtract))
     grid = north_up_grid([chip.wcs for chip in chips], scale)
     masks = cosmic_ray_masks([[chip] for chip in chips], grid, CosmicRayParameters())
     clean = [replace(chip, hits=PackedMask.of(mask)) for chip, (mask,) in zip(chips, masks, strict=True)]
