@@ -16,6 +16,7 @@ from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.stopwatch import Stopwatch
+from hapctl.processing.imaging.weights import Rows
 from hapctl.processing.imaging.windows import bands
 from numpy.typing import NDArray
 
@@ -108,6 +109,17 @@ def compare_with_plane(
 def _blot(work: ComparePass, chip: PreparedChip) -> Blot:
     chosen = work.parameters
     return prepare_blot(chip.wcs, work.grid, chip.exposure_time, chosen.blot, chosen.lookup_origin)
+
+
+def clean_rows(work: ComparePass, chip: PreparedChip) -> Rows | None:
+    """Return the plane as a chip without ERR sees it, for the variance of its pixels; None for all others.
+
+    The plane lives as long as such a chip.
+    """
+    if chip.pixels.error(0, 1) is not None:
+        return None
+    blot, plane = _blot(work, chip), work.plane
+    return lambda first, last: blot.rows(plane, first, last)
 
 
 def _block(work: ComparePass, compared: ComparedChip, blot: Blot, first: int, last: int) -> None:

@@ -18,6 +18,7 @@ from hapctl.processing.imaging.compare_pass import (
     BLOCK_ROWS,
     ComparedChip,
     ComparePass,
+    clean_rows,
     compare_with_plane,
 )
 from hapctl.processing.imaging.drizzle import Band, Drizzle, default_band_rows
@@ -194,15 +195,16 @@ def compare_exposures(
     compared = tuple(tuple(one) for one in compare_with_plane(work, threads=threads, block_rows=block_rows))
     if not steps.cosmic_rays:
         return Comparison(given, grid=chosen, note=steps.note)
-    return Comparison(_with_hits(given, compared), compared, chosen, steps.note)
+    return Comparison(_with_hits(work, compared), compared, chosen, steps.note)
 
 
-def _with_hits(
-    exposures: tuple[Exposure, ...], compared: tuple[tuple[ComparedChip, ...], ...]
-) -> tuple[Exposure, ...]:
+def _with_hits(work: ComparePass, compared: tuple[tuple[ComparedChip, ...], ...]) -> tuple[Exposure, ...]:
     return tuple(
-        tuple(replace(chip, hits=found.hits) for chip, found in zip(chips, founds, strict=True))
-        for chips, founds in zip(exposures, compared, strict=True)
+        tuple(
+            replace(chip, hits=found.hits, clean=clean_rows(work, chip))
+            for chip, found in zip(chips, founds, strict=True)
+        )
+        for chips, founds in zip(work.exposures, compared, strict=True)
     )
 
 

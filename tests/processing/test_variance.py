@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hapctl.processing.astrometry.solution import ChipWcs
+from hapctl.processing.imaging import DrizzleParameters, compare_exposures
 from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_square
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -18,6 +19,7 @@ from hapctl.processing.imaging.variance import (
 from hapctl.processing.imaging.weights import Rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.image_files import rayed_exposures
 from support.prepared_chips import READ_NOISE, prepared_chip
 from support.synthetic_chips import plain_chip
 
@@ -195,3 +197,18 @@ def test_the_ratio_of_a_product(tmp_path: Path) -> None:
     each = [noise_correlation("square", 0.8, 0.6, angle) for angle in (0.0, 45.0)]
     found = product_noise_correlation(chips, grid, "square", 0.8)
     assert found == pytest.approx((10 * each[0] + 30 * each[1]) / 40, rel=1e-4)
+
+
+def test_chips_without_errors_are_given_the_clean_plane(tmp_path: Path) -> None:
+    """A cosmic ray's own electrons don't enter the variance of what it hit."""
+    field = rayed_exposures(tmp_path, 3)
+    found = compare_exposures(field.exposures, DrizzleParameters())
+    for (chip,), truth, rays in zip(found.exposures, field.truth, field.rays, strict=True):
+        variance = variance_blocks(chip)(0, chip.shape[0], 0, chip.shape[1]) * 100.0**2
+        known = ~found.untested[chip.context_bit][0].rows(0, chip.shape[0])
+        expected = truth + chip.read_noise**2
+        assert np.median((variance / expected)[rays & known]) == pytest.approx(1.0, abs=0.05)
+        assert (variance / expected)[rays & known].max() < 5.0
+    with_errors = prepared_chip(tmp_path, np.ones(SHAPE), error=np.ones(SHAPE))
+    same = compare_exposures([[with_errors], [replace(with_errors, context_bit=1)]], DrizzleParameters())
+    assert all(chip.clean is None for (chip,) in same.exposures)
