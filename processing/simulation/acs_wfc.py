@@ -124,6 +124,7 @@ ACS_WFC = Camera(
     centre_offset=(24, 10),
     reference_pixels=0,
     axis_angle=180.0,
+    idc_theta=0.0,
     reference_prefix="jref",
     model="hapsim01j",
     d2im_root="hapsimd2j",

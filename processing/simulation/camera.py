@@ -131,6 +131,8 @@ class Camera:
         Rows and columns that the readout has beyond the image.
     axis_angle : float
         Position angle of the distortion frame's y axis less PA_V3, degrees.
+    idc_theta : float
+        What the distortion model says of that angle (IDCTHETA); stwcs turns its output frames by it.
     reference_prefix, model, d2im_root : str
         ``jref`` or ``iref``; root of the IDCTAB; root of the D2IMFILE, empty without lookup tables.
     full_well : float
@@ -159,6 +161,7 @@ class Camera:
     centre_offset: tuple[int, int]
     reference_pixels: int
     axis_angle: float
+    idc_theta: float
     reference_prefix: str
     model: str
     d2im_root: str

@@ -165,7 +165,7 @@ def _model_cards(header: "Header", camera: Camera, chip: ChipOptics, crpix: tupl
     header["OCY10"] = (y_per_y, "linear term of the distortion model")
     header["OCY11"] = (y_per_x, "linear term of the distortion model")
     header["IDCSCALE"] = (camera.plate_scale, "plate scale of the distortion model, arcsec")
-    header["IDCTHETA"] = (0.0, "orientation of detector's y axis w.r.t. V3 axis")
+    header["IDCTHETA"] = (camera.idc_theta, "orientation of detector's y axis w.r.t. V3 axis")
     header["IDCXREF"], header["IDCYREF"] = crpix
     header["IDCV2REF"] = (chip.v2_ref, "V2 of the reference pixel")
     header["IDCV3REF"] = (chip.v3_ref, "V3 of the reference pixel")

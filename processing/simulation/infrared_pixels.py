@@ -11,6 +11,7 @@ from hapctl.processing.simulation.exposure_pixels import ChipPixels, Image
 from numpy.typing import NDArray
 
 DQ_UNSTABLE, DQ_BLOB = 32, 512
+READS = 14
 RAMP_NOISE_ELECTRONS = 13.0
 DARK_RATE = 0.048
 DEAD_SHARE, HOT_SHARE, UNSTABLE_SHARE = 0.002, 0.004, 0.006
@@ -51,6 +52,18 @@ def expose_infrared(
     variance = np.maximum(electrons, 0) + dark + RAMP_NOISE_ELECTRONS**2
     sci, err = electrons / response / exposure_time, np.sqrt(variance) / response / exposure_time
     return ChipPixels(sci.astype(np.float32), err.astype(np.float32), dq, rays > 0)
+
+
+def reads_of(
+    pixels: ChipPixels, exposure_time: float
+) -> tuple[tuple[str, NDArray[np.int16]], tuple[str, Image]]:
+    """The extensions SAMP and TIME: how many reads of the ramp each pixel's rate rests on, and how long."""
+    shape, saturated = pixels.sci.shape, (pixels.dq & DQ_SATURATED) != 0
+    samples = np.full(shape, READS, dtype=np.int16)
+    samples[saturated] = 0
+    times = np.full(shape, exposure_time, dtype=np.float32)
+    times[saturated] = 0
+    return ("SAMP", samples), ("TIME", times)
 
 
 def _blobs(camera: Camera, dq: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from hapctl.processing.simulation.headers import (
     primary_header,
     science_header,
 )
-from hapctl.processing.simulation.infrared_pixels import expose_infrared
+from hapctl.processing.simulation.infrared_pixels import expose_infrared, reads_of
 from hapctl.processing.simulation.plan import VisitPlan, check_plan, planned_exposures, true_pointing
 from hapctl.processing.simulation.pointing import repointed
 from hapctl.processing.simulation.reference_files import (
@@ -43,7 +43,7 @@ from hapctl.processing.simulation.wcs_history import wcs_history
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from astropy.io.fits import BinTableHDU, Header, ImageHDU
+    from astropy.io.fits import BinTableHDU, ImageHDU
     from astropy.table import Table
     from astropy.wcs import WCS
 
@@ -274,33 +274,16 @@ def _write_exposure(
     from astropy.io import fits
 
     hdus: list[ImageHDU | BinTableHDU] = []
-    reads = (("SAMP", 14), ("TIME", exposure.exposure_time))
     for (chip, pixels), cards in zip(chips, distorted.chip_headers, strict=True):
         hdus.append(fits.ImageHDU(pixels.sci, science_header(exposure, chip, pixels, cards)))
         hdus.append(fits.ImageHDU(pixels.err, plane_header(exposure, "ERR", chip, cards)))
         hdus.append(fits.ImageHDU(pixels.dq, plane_header(exposure, "DQ", chip, cards)))
         if exposure.camera.is_infrared:
-            hdus += [_constant(exposure, name, value, chip, cards, pixels.sci.shape) for name, value in reads]
+            for name, plane in reads_of(pixels, exposure.exposure_time):
+                hdus.append(fits.ImageHDU(plane, plane_header(exposure, name, chip, cards)))
     hdus += [*distorted.tables, wcs_history(distorted, exposure.pointing.pa_v3)]
     primary = fits.PrimaryHDU(header=primary_header(exposure, distorted.primary_cards, len(hdus)))
     fits.HDUList([primary, *hdus]).writeto(folder / exposure.filename, overwrite=True)
-
-
-def _constant(
-    exposure: ExposureFacts,
-    name: str,
-    value: float,
-    chip: ChipOptics,
-    cards: "Header",
-    shape: tuple[int, ...],
-) -> "ImageHDU":
-    """An extension in HST's form for an array of one value: no pixels, and their number in the header."""
-    from astropy.io import fits
-
-    header = plane_header(exposure, name, chip, cards)
-    header["NPIX1"], header["NPIX2"] = (shape[1], "length of constant array axis 1"), shape[0]
-    header["PIXVALUE"] = (value, "value of every pixel")
-    return fits.ImageHDU(header=header)
 
 
 def _write_rays(folder: Path, exposure: ExposureFacts, chips: list[tuple[ChipOptics, ChipPixels]]) -> None:

@@ -81,6 +81,7 @@ WFC3_IR = Camera(
     centre_offset=(6, 6),
     reference_pixels=10,
     axis_angle=44.6,
+    idc_theta=45.0,
     reference_prefix="iref",
     model="hapsimiri",
     d2im_root="",

@@ -125,6 +125,7 @@ WFC3_UVIS = Camera(
     centre_offset=(56, 11),
     reference_pixels=0,
     axis_angle=44.85,
+    idc_theta=45.0,
     reference_prefix="iref",
     model="hapsimuvi",
     d2im_root="hapsimd2i",
