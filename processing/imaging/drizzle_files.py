@@ -143,7 +143,10 @@ def plan_drizzle(
         final_grid(opened.chip_wcs, parameters.final, parameters.lookup_origin) if places.product else None
     )
     shapes = [[chip.shape for chip in exposure] for exposure in opened.exposures]
-    memory = plan_memory(shapes, parameters, comparison=comparison, final=final, threads=threads)
+    errors = all(chip.pixels.error(0, 1) is not None for chips in opened.exposures for chip in chips)
+    memory = plan_memory(
+        shapes, parameters, comparison=comparison, final=final, threads=threads, errors=errors
+    )
     if final is None or places.product is None:
         return DrizzlePlan(None, comparison, memory, (), 0, opened.notes)
     outside = _outside(opened, final, parameters)

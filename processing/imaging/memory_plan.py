@@ -9,7 +9,8 @@
 - plane: 4 bytes per pixel of the comparison grid, 0 where it lies in a scratch file;
 - pass 1: for each thread a band: `BAND_BYTES`, or its least number of rows where that is more;
 - pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
-- pass 3: reach, the drizzle's own bands and those that are written.
+- pass 3: reach, the drizzle's own bands and those that are written; and the plane, where the variance of
+  chips without ERR is taken from it.
 
 Neither the number of exposures (but for their masks and reach) nor the height of the output enters.
 """
@@ -78,6 +79,7 @@ def plan_memory(
     final: OutputGrid | None = None,
     threads: int = 1,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    errors: bool = True,
 ) -> MemoryPlan:
     """Predict the memory of a drizzle; the formula is that of the module.
 
@@ -93,12 +95,14 @@ def plan_memory(
     threads : int
     in_memory_bytes : int
         A larger combined plane lies in a scratch file.
+    errors : bool
+        Whether all chips have an ERR extension.
     """
     shapes = [shape for exposure in chips for shape in exposure]
     pixels = sum(ny * nx for ny, nx in shapes)
     kept = BASE_BYTES + 3 * pixels // 8
     passes = [threads * STATISTICS_BYTES]
-    scratch = 0
+    plane = scratch = 0
     if comparison is not None:
         plane = plane_bytes(comparison)
         if plane > in_memory_bytes:
@@ -106,7 +110,7 @@ def plan_memory(
         reach = _CELL_BYTES * pixels // _CELL
         passes.append(plane + reach + threads * max(_band(comparison, len(chips)), _block(shapes)))
     if final is not None:
-        passes.append(_final(shapes, final, parameters, threads))
+        passes.append(_final(shapes, final, parameters, threads) + (0 if errors else plane))
     return MemoryPlan(kept + max(passes), scratch)
 
 
