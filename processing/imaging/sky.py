@@ -23,15 +23,14 @@ from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import SkyParameters
 from hapctl.processing.imaging.prepared import PreparedChip
-from hapctl.processing.imaging.sky_match import (
+from hapctl.processing.imaging.sky_cells import (
     CellValues,
-    MatchedSkies,
     cell_grid,
     chip_cells,
     clipping_reaches,
-    match_skies,
     merged_cells,
 )
+from hapctl.processing.imaging.sky_match import MatchedSkies, match_skies
 from hapctl.processing.imaging.sky_statistics import Clipping, SkyLevel, level_of
 from hapctl.processing.imaging.sky_values import header_sky, read_sky_file
 from hapctl.processing.imaging.static_mask import Signature, chip_mask

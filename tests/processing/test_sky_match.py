@@ -10,15 +10,15 @@ from hapctl.processing.imaging.chip_sample import sample_chip
 from hapctl.processing.imaging.grid import map_to_grid
 from hapctl.processing.imaging.parameters import SkyParameters
 from hapctl.processing.imaging.sky import measure_skies
-from hapctl.processing.imaging.sky_match import (
+from hapctl.processing.imaging.sky_cells import (
     CellValues,
     cell_grid,
     chip_cells,
     clipped_means,
     clipping_reaches,
-    match_skies,
     merged_cells,
 )
+from hapctl.processing.imaging.sky_match import match_skies
 from hapctl.processing.imaging.sky_statistics import Clipping
 from hypothesis import given, settings
 from hypothesis import strategies as some
