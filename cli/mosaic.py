@@ -1,5 +1,6 @@
 """``hapctl mosaic``: the products of visits and the layers of sky tiles."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -85,13 +86,20 @@ def _run(
 ) -> "MosaicReport":
     import sys
 
-    if visit is not None:
-        from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
+    from hapctl.cli.progress import shown_progress
 
-        return mosaic_visit(catalog, visit, options, dry_run=dry_run, arguments=sys.argv[1:])
-    from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+    with shown_progress() as observer:
+        if visit is not None:
+            from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 
-    return mosaic_tile(catalog, str(tile), options, dry_run=dry_run, arguments=sys.argv[1:])
+            return mosaic_visit(
+                catalog, visit, options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer
+            )
+        from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+
+        return mosaic_tile(
+            catalog, str(tile), options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer
+        )
 
 
 def _document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
@@ -101,7 +109,9 @@ def _document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
         "finished": list(report.settled.finished),
         "undone": list(report.settled.undone),
     }
-    return {**document, "masks_to_make": list(report.masks_to_make)} if dry_run else document
+    if dry_run:
+        return {**document, "masks_to_make": list(report.masks_to_make)}
+    return {**document, "profile": {step: asdict(seconds) for step, seconds in report.seconds.items()}}
 
 
 def _product(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
@@ -132,6 +142,11 @@ def _print(report: "MosaicReport", dry_run: bool) -> None:
         say(f"hapctl: undid {name}, left pending by a run that was killed")
     for product in report.products:
         click.echo(_line(product, dry_run))
+    if report.seconds:
+        steps = ", ".join(
+            f"{step.replace('_', ' ')} {seconds.processor:.2f}" for step, seconds in report.seconds.items()
+        )
+        click.echo(f"processor seconds by step: {steps}")
     if report.masks_to_make:
         click.echo(f"masks to make: {', '.join(report.masks_to_make)}")
 

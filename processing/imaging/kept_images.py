@@ -112,6 +112,7 @@ class KeptImages(Observer):
     exposures: Sequence[Sequence[PreparedChip]]
     grid: OutputGrid | None = None
     others: Observer = field(default_factory=Observer)
+    takes_images = True
     _images: dict[str, RowImage] = field(default_factory=dict)
     _masks: dict[str, dict[int, PackedMask]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)

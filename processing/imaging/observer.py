@@ -12,7 +12,14 @@ class Observer:
 
     Override what you want. Exposures and chips are numbered from 0, in the order given. Methods are
     called from several threads at once and in any order of rows; arrays must not be changed or kept.
+
+    Attributes
+    ----------
+    takes_images : bool
+        Whether intermediate products are wanted: then steps run that serve nobody else.
     """
+
+    takes_images = False
 
     def progress(self, step: str, done: int, total: int) -> None:
         """So many parts of a step are done, of so many."""
@@ -21,7 +28,7 @@ class Observer:
         """The static mask of a chip: True where bad."""
 
     def single(self, exposure: int, y0: int, x0: int, sci: Rows, wht: Rows) -> None:
-        """A part of a single drizzle (electrons/s, seconds) whose first pixel is (y0, x0); SCI NaN outside."""
+        """A part of a single drizzle (electrons/s, NaN outside; seconds) that begins at pixel (y0, x0)."""
 
     def combined(self, y0: int, x0: int, plane: Rows, depth: NDArray[np.uint16]) -> None:
         """A part of the combined plane (electrons/s) and how many exposures see each of its pixels."""

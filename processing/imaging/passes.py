@@ -176,7 +176,7 @@ def compare_exposures(
         If the disk has no room for the scratch file.
     """
     given = tuple(tuple(chips) for chips in exposures)
-    steps = choose_steps(parameters, len(given), watched=observer is not None)
+    steps = choose_steps(parameters, len(given), watched=observer is not None and observer.takes_images)
     if not steps.separate:
         return Comparison(given, note=steps.note)
     chosen = grid or comparison_grid([chip.wcs for chips in given for chip in chips], parameters)

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,9 @@ def _full_disk_told() -> Iterator[None]:
 
 def _figures(report: MosaicReport) -> dict[str, Any]:
     statuses = [product.status for product in report.products]
-    seconds = {step: round(one.processor, 3) for step, one in report.seconds.items()}
     counts = {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
-    return {**counts, "processor_seconds": seconds} if seconds else dict(counts)
+    profile = {step: asdict(seconds) for step, seconds in report.seconds.items()}
+    return {**counts, "profile": profile} if profile else dict(counts)
 
 
 def _make(work: _Work) -> MosaicReport:

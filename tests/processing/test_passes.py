@@ -116,6 +116,8 @@ def test_strips_of_columns_make_the_same_masks(
 class Kept(Observer):
     """Keeps what it sees."""
 
+    takes_images = True
+
     def __init__(self, shape: tuple[int, int], count: int) -> None:
         self.singles = np.full((count, *shape), np.nan, dtype=np.float32)
         self.weights = np.zeros((count, *shape), dtype=np.float32)
