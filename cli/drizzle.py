@@ -57,7 +57,7 @@ def drizzle(ctx: click.Context, inputs: tuple[str, ...], **options: Any) -> int:
     the defaults (of the detector), then --mdriztab, --import-cfg, --config and --set; the last one holds.
 
     \b
-    hapctl drizzle *_flc.fits -o m31                        all steps, north up, pixels as the detector's
+    hapctl drizzle *_flc.fits -o m31                        all steps, north up, pixels of the detector
     hapctl drizzle @visit.lis -o m31 --set final.scale=0.03 --set final.pixfrac=0.8
     hapctl drizzle jbt10010_asn.fits -o m31 --dry-run       what would be done, and how large
     hapctl drizzle *_flc.fits -o new --set "final.reference=old_drc.fits[SCI,1]"

@@ -1,14 +1,14 @@
 """The parameters of a drizzle as a form in the terminal: every one with its help, checked while typing."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.grid_choice import check_grid_parameters
 from hapctl.processing.imaging.parameter_file import Change, changed, toml_text
-from hapctl.processing.imaging.parameter_values import Parameter, Value, as_text, parameters_of, step_title
+from hapctl.processing.imaging.parameter_values import Parameter, Value, as_text, parameter_list, step_title
 from hapctl.processing.imaging.parameters import STEPS, DrizzleParameters
 from textual import on
 from textual.app import App, ComposeResult
@@ -82,14 +82,12 @@ class ParameterRow(Vertical):
         try:
             self._take(text if self.parameter.kind == "text" else self.parameter.from_text(text))
         except UsageProblemError as error:
-            self._say(error.remedy)
+            self._take(self.value, error.remedy)
 
-    def _take(self, value: Any) -> None:
-        self.value = value
-        self._say("")
-
-    def _say(self, problem: str) -> None:
-        self.problem = problem
+    def _take(self, value: Any, problem: str = "") -> None:
+        if (value, problem) == (self.value, self.problem):  # widgets tell of the values they begin with, too
+            return
+        self.value, self.problem = value, problem
         self.query_one(".problem", Static).update(problem)
         self.set_class(bool(problem), "wrong")
         self.set_class(self.value != self.parameter.default, "changed")
@@ -163,6 +161,7 @@ class ParameterForm(App[str]):
         self._loaded = target if loaded else None
         self._asked = ""
         self._saved: str | None = None
+        self._rows = [ParameterRow(one, one.value_in(parameters)) for one in parameter_list()]
 
     def compose(self) -> ComposeResult:
         """Lay out the form: the steps at the left, the parameters of one of them at the right."""
@@ -182,8 +181,7 @@ class ParameterForm(App[str]):
             yield Horizontal(Label("saved as"), Input(str(self._target), id="file", compact=True), id="place")
         else:
             yield Static(step_title(page), classes="title", markup=False)
-        for one in parameters_of("" if page == _GENERAL else page):
-            yield ParameterRow(one, one.value_in(self._start))
+        yield from (row for row in self._rows if page_of(row.parameter) == page)
 
     def on_mount(self) -> None:
         """Begin with the first step in reach of the keys."""
@@ -210,7 +208,7 @@ class ParameterForm(App[str]):
         """Mark the steps that differ from the default, and those with something wrong."""
         pages = self.query_one("#pages", OptionList)
         for number, page in enumerate(_PAGES):
-            rows = [row for row in self.rows() if (row.parameter.step or _GENERAL) == page]
+            rows = [row for row in self._rows if page_of(row.parameter) == page]
             mark = "!" if any(row.problem for row in rows) else "•"
             differs = any(row.problem or row.value != row.parameter.default for row in rows)
             title = f"{_TITLES[page]:<18}{mark if differs else ''}"
@@ -222,9 +220,9 @@ class ParameterForm(App[str]):
         self._target = Path(event.value.strip())
         self.sub_title = event.value.strip()
 
-    def rows(self) -> Iterable[ParameterRow]:
+    def rows(self) -> Sequence[ParameterRow]:
         """Every parameter of the form."""
-        return self.query(ParameterRow)
+        return self._rows
 
     def parameters(self) -> DrizzleParameters:
         """Return what the form says; of wrong values, the last right ones."""
@@ -280,6 +278,11 @@ class ParameterForm(App[str]):
             self.notify("quit again to give the changes up", title="Not saved", severity="warning")
             return
         self.exit(self._saved)
+
+
+def page_of(parameter: Parameter) -> str:
+    """Return the page of the form that a parameter stands on."""
+    return parameter.step or _GENERAL
 
 
 def row_id(parameter: Parameter) -> str:

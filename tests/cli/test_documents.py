@@ -85,7 +85,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
     "name",
     [
         *("init", "status", "doctor", "config", "tile", "gaia", "db", "query", "sql"),
-        *("ingest", "exposure", "root", "wcs", "product"),
+        *("ingest", "exposure", "root", "wcs", "product", "drizzle", "help"),
     ],
 )
 def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: str) -> None:
