@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -483,3 +485,44 @@ def test_the_median_weight_of_any_size(exponent: float, spread: float) -> None:
     gatherer.add(weight[:17], np.ones((1, 17, 50), np.int32))
     gatherer.add(weight[17:], np.ones((1, 23, 50), np.int32))
     assert gatherer.result().median_weight == pytest.approx(float(np.median(weight)), rel=2e-4)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.product_file import write_product
+from support.product_descriptions import description
+
+def bands(shape):
+    half = np.ones((shape[0] // 2, shape[1]), np.float32)
+    yield Band(0, half, half, half.astype(np.int32)[None])
+    os._exit(9)  # no clean-up whatever, as of a killed process
+
+product = description(1)
+write_product(Path(sys.argv[1]), product, bands(product.grid.shape), separate=sys.argv[2] == "separate")
+"""
+
+
+@pytest.mark.parametrize("kind", ["whole", "separate"])
+def test_a_killed_process_leaves_no_product_under_its_name(tmp_path: Path, kind: str) -> None:
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "x.fits"), kind],
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        check=False,
+    )
+    assert done.returncode == 9
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left
+    assert all(name.startswith(".") and name.endswith(".partial") for name in left)
+    product = description(1)
+    science, weight, context = random_pixels(product.grid, 1)
+    made = write_product(
+        tmp_path / "x.fits", product, [Band(0, science, weight, context)], separate=kind == "separate"
+    )
+    assert sorted(tmp_path.iterdir()) == sorted(made.paths)
+    with fits.open(made.path) as hdus:
+        image = hdus[0].data if kind == "separate" else hdus["SCI"].data
+        assert np.array_equal(image, science, equal_nan=True)
