@@ -40,9 +40,12 @@ def result_document(
         for number, chips in enumerate(made.exposures)
     ]
     written, comparison = made.written, made.comparison
-    notes = [*facts["notes"], *([comparison.note] if comparison and comparison.note else [])]
+    notes = list(
+        dict.fromkeys([*facts["notes"], *([comparison.note] if comparison and comparison.note else [])])
+    )
     return {
         "status": "made",
+        "found": [note for note in notes if note not in facts["notes"]],
         "files": _paths(written.paths) if written else [],
         "preview": str(made.preview) if made.preview else None,
         "kept": _paths(made.kept),
@@ -154,8 +157,7 @@ def result_lines(document: Document) -> Iterator[str]:
     yield from _grid_lines(document)
     for one in document["inputs"]:
         yield f"           {_measured_line(one)}"
-    if document["comparison_grid"]:
-        yield from (f"           {note}" for note in document["notes"][-1:] if "nothing to find" in note)
+    yield from (f"           {note}" for note in document["found"])
     steps = ", ".join(
         f"{name.replace('_', ' ')} {step['processor']:.2f}" for name, step in document["profile"].items()
     )

@@ -136,9 +136,9 @@ def plan_drizzle(
         No input touches the final image.
     """
     check_places(parameters, places)
-    comparison = (
-        comparison_grid(opened.chip_wcs, parameters) if _compares(parameters, places, opened) else None
-    )
+    steps = choose_steps(parameters, len(opened.exposures), watched=places.keep is not None)
+    comparison = comparison_grid(opened.chip_wcs, parameters) if steps.separate else None
+    told = [*opened.notes, *([steps.note] if steps.note else [])]
     final = (
         final_grid(opened.chip_wcs, parameters.final, parameters.lookup_origin) if places.product else None
     )
@@ -148,17 +148,17 @@ def plan_drizzle(
         shapes, parameters, comparison=comparison, final=final, threads=threads, errors=errors
     )
     if final is None or places.product is None:
-        return DrizzlePlan(None, comparison, memory, (), 0, opened.notes)
+        return DrizzlePlan(None, comparison, memory, (), 0, tuple(told))
     outside = _outside(opened, final, parameters)
     product = describe(opened, parameters, final, places.product.name)
     files = product_paths(places, product)
     _check_free(files, places, opened)
     disk = predicted_bytes(product, separate=places.separate)
-    notes = [f"{name} does not touch the output image" for name in outside]
+    told += [f"{name} does not touch the output image" for name in outside]
     maps = [one.file.weight_map for one in opened.inputs if one.file.weight_map is not None]
     if maps and parameters.final.weight != "IVM":
-        notes.append(f"weight maps are not used: final.weight is {parameters.final.weight}, not IVM")
-    return DrizzlePlan(final, comparison, memory, files, disk, (*opened.notes, *notes))
+        told.append(f"weight maps are not used: final.weight is {parameters.final.weight}, not IVM")
+    return DrizzlePlan(final, comparison, memory, files, disk, tuple(told))
 
 
 def check_places(parameters: DrizzleParameters, places: Places) -> None:
@@ -207,11 +207,6 @@ def _check_free(files: Sequence[Path], places: Places, opened: OpenFiles) -> Non
             raise RefusedError(f"{path} is a folder", "give another -o")
         if path.exists() and not places.overwrite:
             raise RefusedError(f"{path} is there already", "give another -o, or --overwrite")
-
-
-def _compares(parameters: DrizzleParameters, places: Places, opened: OpenFiles) -> bool:
-    watched = places.keep is not None
-    return choose_steps(parameters, len(opened.exposures), watched=watched).separate
 
 
 def _outside(opened: OpenFiles, grid: OutputGrid, parameters: DrizzleParameters) -> tuple[str, ...]:
