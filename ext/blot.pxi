@@ -18,9 +18,20 @@ import numpy as np
 
 from libc.math cimport NAN, isfinite
 
-from hapctl.ext.mapping cimport BLOCK, ChipDistortion, Distortion, Polynomial, Table
+from hapctl.ext.mapping cimport BLOCK, MAX_SIP_ORDER, ChipDistortion, Distortion, Polynomial, Table
 
 include "distortion.pxi"
+
+cdef extern from "weighted.h" nogil:
+    float weighted_4(
+        const float *corner, Py_ssize_t stride, const float *x, const float *y, Py_ssize_t pitch, int taps
+    )
+    float weighted_8(
+        const float *corner, Py_ssize_t stride, const float *x, const float *y, Py_ssize_t pitch, int taps
+    )
+    float weighted_16(
+        const float *corner, Py_ssize_t stride, const float *x, const float *y, Py_ssize_t pitch, int taps
+    )
 
 
 cdef enum:
@@ -53,6 +64,12 @@ cdef struct Plane:
     Py_ssize_t columns
 
 
+cdef struct Method:
+    int kind
+    float sinc_scale
+    float taper[MOST_TAPS]
+
+
 cdef struct Lanes:
     int column[BLOCK]
     int row[BLOCK]
@@ -72,13 +89,6 @@ cdef inline void split(const double *position, double half, int *whole, float *p
         # The shift makes truncation a floor.
         whole[k] = <int>(at + half + FAR_OUT) - FAR_OUT
         part[k] = <float>(at - <double>whole[k])
-
-
-cdef inline void linear_weights(const float *part, float *weight) noexcept nogil:
-    cdef int k
-    for k in range(BLOCK):
-        weight[k] = <float>1.0 - part[k]
-        weight[BLOCK + k] = part[k]
 
 
 cdef inline void poly3_weights(const float *part, float *weight) noexcept nogil:
@@ -129,63 +139,52 @@ cdef inline void normalise(float *weight, int taps) noexcept nogil:
             weight[j * BLOCK + k] *= total
 
 
+cdef inline double sine_over(double square) noexcept nogil:
+    """sin(a) / a of a^2 up to 1.2: a Taylor series to 1e-9, so that it is the same bits everywhere."""
+    cdef double sum = 1.0 - square / 110.0 * (1.0 - square / 156.0)
+    sum = 1.0 - square / 42.0 * (1.0 - square / 72.0 * sum)
+    return 1.0 - square / 6.0 * (1.0 - square / 20.0 * sum)
+
+
+cdef inline double cosine_of(double square) noexcept nogil:
+    """cos(a), likewise."""
+    cdef double sum = 1.0 - square / 90.0 * (1.0 - square / 132.0)
+    sum = 1.0 - square / 30.0 * (1.0 - square / 56.0 * sum)
+    return 1.0 - square / 2.0 * (1.0 - square / 12.0 * sum)
+
+
 cdef inline void lanczos3_weights(const float *part, float *weight) noexcept nogil:
     """Weights sinc(t) sinc(t / 3) at t = part - (-2 ... 3), divided by what all of them share.
 
-    sin(pi t) is the same but for its sign; what remains is sin(pi t / 3) / t^2, times part. Sine and cosine of
-    pi part / 3 are Taylor series (to 1e-9), so that they are the same bits everywhere.
+    sin(pi t) is the same but for its sign; what remains is sin(pi t / 3) / t^2, times part. The sines of
+    pi t / 3 are those of the sums of pi part / 3 and multiples of pi / 3.
     """
-    cdef double d, square, over, sine, cosine, third
+    cdef double d, over, half_sine, cosine
+    cdef double third = 1.0471975511965976
     cdef int k
-    third = 1.0471975511965976
     for k in range(BLOCK):
         d = part[k] if part[k] < LARGEST_BELOW_ONE else LARGEST_BELOW_ONE
-        square = third * third * d * d
-        over = 1.0 - square / 6.0 * (1.0 - square / 20.0 * (1.0 - square / 42.0 * (
-            1.0 - square / 72.0 * (1.0 - square / 110.0 * (1.0 - square / 156.0)))))
-        cosine = 1.0 - square / 2.0 * (1.0 - square / 12.0 * (1.0 - square / 30.0 * (
-            1.0 - square / 56.0 * (1.0 - square / 90.0 * (1.0 - square / 132.0)))))
-        sine = third * d * over
-        # sin(a + b) with b = 2 pi/3, pi/3, -pi/3, -2 pi/3, -pi
-        weight[k] = <float>(d * (-0.5 * sine + 0.8660254037844386 * cosine) / ((d + 2.0) * (d + 2.0)))
-        weight[BLOCK + k] = <float>(-d * (0.5 * sine + 0.8660254037844386 * cosine) / ((d + 1.0) * (d + 1.0)))
+        over = sine_over(third * third * d * d)
+        cosine = 0.8660254037844386 * cosine_of(third * third * d * d)
+        half_sine = 0.5 * third * d * over
+        weight[k] = <float>(d * (cosine - half_sine) / ((d + 2.0) * (d + 2.0)))
+        weight[BLOCK + k] = <float>(-d * (cosine + half_sine) / ((d + 1.0) * (d + 1.0)))
         weight[2 * BLOCK + k] = <float>(third * over)
-        weight[3 * BLOCK + k] = <float>(-d * (0.5 * sine - 0.8660254037844386 * cosine) / ((d - 1.0) * (d - 1.0)))
-        weight[4 * BLOCK + k] = <float>(d * (-0.5 * sine - 0.8660254037844386 * cosine) / ((d - 2.0) * (d - 2.0)))
-        weight[5 * BLOCK + k] = <float>(d * sine / ((d - 3.0) * (d - 3.0)))
+        weight[3 * BLOCK + k] = <float>(d * (cosine - half_sine) / ((d - 1.0) * (d - 1.0)))
+        weight[4 * BLOCK + k] = <float>(-d * (cosine + half_sine) / ((d - 2.0) * (d - 2.0)))
+        weight[5 * BLOCK + k] = <float>(d * (2.0 * half_sine) / ((d - 3.0) * (d - 3.0)))
     normalise(weight, 6)
 
 
-cdef inline void sinc_weights(const float *part, const float *taper, float scale, float *weight) noexcept nogil:
+cdef inline void sinc_weights(const float *part, const Method *method, float *weight) noexcept nogil:
     """Weights (-1)^k taper(k) d / (d - k), k = -7 ... 7, d the scaled offset from the nearest pixel."""
     cdef float d
     cdef int j, k
     for j in range(MOST_TAPS):
         for k in range(BLOCK):
-            d = part[k] * scale
-            weight[j * BLOCK + k] = <float>1.0 if j == 7 else taper[j] * d / (d - <float>(j - 7))
+            d = part[k] * method.sinc_scale
+            weight[j * BLOCK + k] = <float>1.0 if j == 7 else method.taper[j] * d / (d - <float>(j - 7))
     normalise(weight, MOST_TAPS)
-
-
-cdef inline float weighted(
-    const float *corner, Py_ssize_t stride, const float *weight_x, const float *weight_y, const int taps,
-    const int padded
-) noexcept nogil:
-    """Sum over taps x taps pixels; what lies in columns beyond the taps is loaded and not used."""
-    cdef float column[PADDED]
-    cdef const float *row = corner
-    cdef float total
-    cdef int j, k
-    for k in range(padded):
-        column[k] = weight_y[0] * row[k]
-    for j in range(1, taps):
-        row += stride
-        for k in range(padded):
-            column[k] += weight_y[j * BLOCK] * row[k]
-    total = weight_x[0] * column[0]
-    for k in range(1, taps):
-        total += weight_x[k * BLOCK] * column[k]
-    return total
 
 
 cdef inline float known_at(const Plane *plane, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
@@ -221,11 +220,35 @@ cdef float of_the_known(const Plane *plane, double x, double y) noexcept nogil:
     return total / share if share >= LEAST_SHARE else NAN
 
 
+cdef inline float sum_of_taps(
+    const float *corner, Py_ssize_t stride, const Lanes *lanes, int k, const int taps, const int width
+) noexcept nogil:
+    cdef const float *x = lanes.weight_x + k
+    cdef const float *y = lanes.weight_y + k
+    if width == 4:
+        return weighted_4(corner, stride, x, y, BLOCK, taps)
+    if width == 8:
+        return weighted_8(corner, stride, x, y, BLOCK, taps)
+    return weighted_16(corner, stride, x, y, BLOCK, taps)
+
+
+cdef float at_the_end_of_rows(
+    const float *corner, Py_ssize_t stride, const Lanes *lanes, int k, const int taps, const int width
+) noexcept nogil:
+    """The same where a whole vector would reach beyond the plane."""
+    cdef float block[PADDED * PADDED]
+    cdef int row, column
+    for row in range(taps):
+        for column in range(width):
+            block[row * width + column] = corner[row * stride + column] if column < taps else <float>0.0
+    return sum_of_taps(block, width, lanes, k, taps, width)
+
+
 cdef inline void by_taps(
     const Plane *plane, const Lanes *lanes, int n, const double *x, const double *y, const int before,
-    const int taps, const int padded, float *values
+    const int taps, const int width, float *values
 ) noexcept nogil:
-    """Values of n positions; ``before`` taps lie below the whole pixel."""
+    """Values of n positions; ``before`` taps lie below the whole pixel, ``width`` pixels make a vector."""
     cdef Py_ssize_t column, row
     cdef const float *corner
     cdef float value
@@ -236,10 +259,10 @@ cdef inline void by_taps(
         value = NAN
         if column >= 0 and row >= 0 and row + taps <= plane.rows and column + taps <= plane.columns:
             corner = plane.values + row * plane.stride + column
-            if column + padded <= plane.columns:
-                value = weighted(corner, plane.stride, lanes.weight_x + k, lanes.weight_y + k, taps, padded)
+            if column + width <= plane.columns:
+                value = sum_of_taps(corner, plane.stride, lanes, k, taps, width)
             else:
-                value = weighted(corner, plane.stride, lanes.weight_x + k, lanes.weight_y + k, taps, taps)
+                value = at_the_end_of_rows(corner, plane.stride, lanes, k, taps, width)
         values[k] = value if isfinite(value) else of_the_known(plane, x[k], y[k])
 
 
@@ -251,46 +274,69 @@ cdef inline void by_nearest(const Plane *plane, const Lanes *lanes, int n, float
         values[k] = value if isfinite(value) else NAN
 
 
+cdef inline void by_linear(
+    const Plane *plane, const Lanes *lanes, int n, const double *x, const double *y, float *values
+) noexcept nogil:
+    cdef Py_ssize_t column, row
+    cdef const float *low
+    cdef const float *high
+    cdef float value, dx
+    cdef int k
+    for k in range(n):
+        column = lanes.column[k] - plane.first_column
+        row = lanes.row[k] - plane.first_row
+        value = NAN
+        if column >= 0 and row >= 0 and row + 2 <= plane.rows and column + 2 <= plane.columns:
+            low = plane.values + row * plane.stride + column
+            high = low + plane.stride
+            dx = lanes.dx[k]
+            value = (<float>1.0 - lanes.dy[k]) * ((<float>1.0 - dx) * low[0] + dx * low[1])
+            value += lanes.dy[k] * ((<float>1.0 - dx) * high[0] + dx * high[1])
+        values[k] = value if isfinite(value) else of_the_known(plane, x[k], y[k])
+
+
 cdef void interpolate_block(
-    const Plane *plane, int kind, float sinc_scale, const float *taper, int n, const double *x, const double *y,
-    float *values
+    const Plane *plane, const Method *method, int n, const double *x, const double *y, float *values
 ) noexcept nogil:
     """Values of n <= BLOCK positions; x and y hold BLOCK numbers."""
     cdef Lanes lanes
-    cdef double half = 0.5 if kind == NEAREST or kind == SINC else 0.0
+    cdef double half = 0.5 if method.kind == NEAREST or method.kind == SINC else 0.0
     split(x, half, lanes.column, lanes.dx)
     split(y, half, lanes.row, lanes.dy)
-    if kind == NEAREST:
+    if method.kind == NEAREST:
         by_nearest(plane, &lanes, n, values)
-    elif kind == LINEAR:
-        linear_weights(lanes.dx, lanes.weight_x)
-        linear_weights(lanes.dy, lanes.weight_y)
-        by_taps(plane, &lanes, n, x, y, 0, 2, 2, values)
-    elif kind == POLY3:
+    elif method.kind == LINEAR:
+        by_linear(plane, &lanes, n, x, y, values)
+    elif method.kind == POLY3:
         poly3_weights(lanes.dx, lanes.weight_x)
         poly3_weights(lanes.dy, lanes.weight_y)
         by_taps(plane, &lanes, n, x, y, 1, 4, 4, values)
-    elif kind == POLY5:
+    elif method.kind == POLY5:
         poly5_weights(lanes.dx, lanes.weight_x)
         poly5_weights(lanes.dy, lanes.weight_y)
         by_taps(plane, &lanes, n, x, y, 2, 6, 8, values)
-    elif kind == LANCZOS3:
+    elif method.kind == LANCZOS3:
         lanczos3_weights(lanes.dx, lanes.weight_x)
         lanczos3_weights(lanes.dy, lanes.weight_y)
         by_taps(plane, &lanes, n, x, y, 2, 6, 8, values)
     else:
-        sinc_weights(lanes.dx, taper, sinc_scale, lanes.weight_x)
-        sinc_weights(lanes.dy, taper, sinc_scale, lanes.weight_y)
+        sinc_weights(lanes.dx, method, lanes.weight_x)
+        sinc_weights(lanes.dy, method, lanes.weight_y)
         by_taps(plane, &lanes, n, x, y, 7, MOST_TAPS, PADDED, values)
 
 
-cdef void fill_taper(float *taper):
-    """The signs of the sine and the square of the cosine's series that IRAF's bisinc takes."""
+cdef Method method_of(int kind, float sinc_scale):
+    """With the signs of the sine, and the square of the cosine's series that IRAF's bisinc takes."""
+    cdef Method method
     cdef double square
     cdef int k
+    method.kind = kind
+    method.sinc_scale = sinc_scale
     for k in range(-7, 8):
         square = (1.5707963267948966 / 7.0 * k) ** 2
-        taper[k + 7] = <float>((-1.0 if k % 2 else 1.0) * (1.0 - 0.49670 * square + 0.03705 * square * square) ** 2)
+        square = (1.0 - 0.49670 * square + 0.03705 * square * square) ** 2
+        method.taper[k + 7] = <float>(-square if k % 2 else square)
+    return method
 
 
 cdef Plane plane_of(const float[:, ::1] values, Py_ssize_t first_row, Py_ssize_t first_column):
@@ -311,63 +357,61 @@ cdef void fill_matrix(double *h, const double[:, ::1] matrix):
             h[3 * row + column] = matrix[row, column]
 
 
+cdef struct View:
+    const Distortion *chip
+    const double *homography
+    float factor
+
+
 cdef void see_rows(
-    const Distortion *chip, const double *homography, const Plane *plane, int kind, float sinc_scale,
-    const float *taper, float factor, Py_ssize_t first, float[:, ::1] seen
+    const View *view, const Plane *plane, const Method *method, Py_ssize_t first, float[:, ::1] seen
 ) noexcept nogil:
     """Tile of columns after tile of columns, so that the plane's rows under them stay near."""
-    cdef Py_ssize_t row, start, stop
+    cdef Py_ssize_t row, stop
     cdef Py_ssize_t left = 0
     cdef Py_ssize_t width = seen.shape[1]
     while left < width:
         stop = min(left + <Py_ssize_t>TILE, width)
         for row in range(seen.shape[0]):
-            start = left
-            while start < stop:
-                see_block(
-                    chip, homography, plane, kind, sinc_scale, taper, factor, start, first + row,
-                    <int>min(<Py_ssize_t>BLOCK, stop - start), &seen[row, start]
-                )
-                start += BLOCK
+            see_row(view, plane, method, first + row, left, stop - left, &seen[row, left])
         left = stop
 
 
-cdef inline void see_block(
-    const Distortion *chip, const double *homography, const Plane *plane, int kind, float sinc_scale,
-    const float *taper, float factor, Py_ssize_t start, Py_ssize_t row, int n, float *seen
+cdef inline void see_row(
+    const View *view, const Plane *plane, const Method *method, Py_ssize_t row, Py_ssize_t left, Py_ssize_t count,
+    float *seen
 ) noexcept nogil:
-    cdef double x[BLOCK]
-    cdef double y[BLOCK]
-    cdef double u[BLOCK]
-    cdef double v[BLOCK]
-    cdef float values[BLOCK]
-    cdef int k
-    for k in range(BLOCK):
-        x[k] = <double>(start + k)
-        y[k] = <double>row
-    # All of the block: its last lanes lie beside the chip and are not used.
-    distort_block(chip, BLOCK, x, y, u, v)
-    project_block(homography, BLOCK, u, v)
-    interpolate_block(plane, kind, sinc_scale, taper, n, u, v, values)
-    for k in range(n):
-        seen[k] = values[k] * factor
+    cdef double x[TILE]
+    cdef double y[TILE]
+    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t k
+    map_row(view.chip, view.homography, left, 0.0, count, <double>row, x, y)
+    while start < count:
+        interpolate_block(
+            plane, method, <int>min(<Py_ssize_t>BLOCK, count - start), x + start, y + start, seen + start
+        )
+        start += BLOCK
+    for k in range(count):
+        seen[k] *= view.factor
 
 
 def blot_rows(
     ChipDistortion chip not None, homography, const float[:, ::1] plane not None, Py_ssize_t first_row,
-    Py_ssize_t first_column, int kind, float sinc_scale, float factor, Py_ssize_t first, float[:, ::1] seen not None
+    Py_ssize_t first_column, int kind, float sinc_scale, float factor, Py_ssize_t first,
+    float[:, ::1] seen not None
 ):
     """Fill ``seen``, rows ``first`` on of the chip, with the plane's values times ``factor``.
 
     ``plane`` begins at (first_row, first_column) of the grid that the homography leads to.
     """
     cdef double h[9]
-    cdef float taper[MOST_TAPS]
+    cdef View view
+    cdef Method method = method_of(kind, sinc_scale)
     cdef Plane window = plane_of(plane, first_row, first_column)
     fill_matrix(h, np.ascontiguousarray(homography, dtype=np.float64))
-    fill_taper(taper)
+    view.chip, view.homography, view.factor = &chip.data, h, factor
     with nogil:
-        see_rows(&chip.data, h, &window, kind, sinc_scale, taper, factor, first, seen)
+        see_rows(&view, &window, &method, first, seen)
 
 
 def interpolate(
@@ -375,20 +419,19 @@ def interpolate(
     float sinc_scale, float[::1] values not None
 ):
     """Fill ``values`` with the plane's values at 0-based positions (x, y)."""
-    cdef float taper[MOST_TAPS]
     cdef double block_x[BLOCK]
     cdef double block_y[BLOCK]
+    cdef Method method = method_of(kind, sinc_scale)
     cdef Plane window = plane_of(plane, 0, 0)
     cdef Py_ssize_t start = 0
     cdef int k, n
     if x.shape[0] != y.shape[0] or x.shape[0] != values.shape[0]:
         raise ValueError("x, y and values differ in length")
-    fill_taper(taper)
     with nogil:
         while start < x.shape[0]:
             n = <int>min(<Py_ssize_t>BLOCK, x.shape[0] - start)
             for k in range(BLOCK):
                 block_x[k] = x[start + k] if k < n else NAN
                 block_y[k] = y[start + k] if k < n else NAN
-            interpolate_block(&window, kind, sinc_scale, taper, n, block_x, block_y, &values[start])
+            interpolate_block(&window, &method, n, block_x, block_y, &values[start])
             start += BLOCK
