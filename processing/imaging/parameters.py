@@ -13,6 +13,7 @@ from hapctl.processing.errors import UsageProblemError
 
 Kernel = Literal["square", "point", "turbo", "gaussian", "lanczos2", "lanczos3", "tophat"]
 SkyMethod = Literal["localmin", "globalmin", "match", "globalmin+match"]
+Agreement = Literal["any", "every"]
 Statistic = Literal["mode", "median", "mean"]
 CombineType = Literal["minmed", "iminmed", "median", "imedian", "mean", "imean", "sum", "isum"]
 Interpolation = Literal["nearest", "linear", "poly3", "poly5", "sinc", "lanczos3"]
@@ -91,10 +92,15 @@ def _range(low: float | None, high: float | None, above: float | None) -> str:
 
 @dataclass(frozen=True)
 class StaticMaskParameters(Checked):
-    """Step 1: pixels far below the mode of their chip in all exposures."""
+    """Step 1: pixels far below the mode of their chip."""
 
-    enabled: bool = option(True, "Mask pixels that are low in every exposure of a chip.")
+    enabled: bool = option(True, "Mask pixels that are low, in all exposures of a chip.")
     sigma: float = option(4.0, "How far below the mode.", above=0.0, unit="sigma")
+    agreement: Agreement = option(
+        "any",
+        "any: low in one exposure is enough (so in AstroDrizzle); every: low in each of them.",
+        choices=("any", "every"),
+    )
 
 
 @dataclass(frozen=True)

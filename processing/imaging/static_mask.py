@@ -1,7 +1,8 @@
-"""The static mask: pixels far below the sky in every exposure of a chip (step 1 of AstroDrizzle).
+"""The static mask: pixels far below the sky of their chip (step 1 of AstroDrizzle).
 
-Such pixels come of the dark that was subtracted: hot then, not hot now. Exposures are told apart by
-signature: detector, shape, chip, and the place on the chip, so that subarrays are never mixed.
+Such pixels come of the dark that was subtracted: hot then, not hot now. A pixel that is low in one exposure
+is masked in all that share its signature: detector, shape, chip, and the place on the chip, so that
+subarrays are never mixed. (So in AstroDrizzle: what it joins by AND are masks of good pixels.)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,13 +65,14 @@ def _place(chip: PreparedChip) -> tuple[float, float]:
 def static_masks(
     exposures: Sequence[Sequence[PreparedChip]], parameters: StaticMaskParameters, threads: int = 1
 ) -> dict[Signature, PackedMask]:
-    """Find the pixels that are low in all exposures of a signature.
+    """Find the pixels that are low in exposures of a signature.
 
     Parameters
     ----------
     exposures : sequence of sequences of PreparedChip
     parameters : StaticMaskParameters
-        A pixel is low where it is below mode - ``sigma`` rms of its chip (`low_limit`).
+        A pixel is low where it is below mode - ``sigma`` rms of its chip (`low_limit`); ``agreement`` says
+        whether in ``any`` exposure or in ``every`` one.
     threads : int
         Signatures worked on at once; the masks don't depend on it.
 
@@ -82,8 +84,8 @@ def static_masks(
 
     Notes
     -----
-    Rows are read in blocks. From the second exposure on only rows that still hold candidates are read.
-    A pixel that is not finite is not low (AstroDrizzle's comparison says the same).
+    Rows are read in blocks. For ``every`` only rows that still hold candidates are read after the first
+    exposure. A pixel that is not finite is not low (AstroDrizzle's comparison says the same).
 
     Examples
     --------
@@ -94,7 +96,7 @@ def static_masks(
     if not parameters.enabled:
         return {}
     groups = by_signature(chip for exposure in exposures for chip in exposure)
-    found = do_parts(lambda chips: static_mask(chips, parameters.sigma), list(groups.values()), threads)
+    found = do_parts(lambda chips: static_mask(chips, parameters), list(groups.values()), threads)
     return dict(zip(groups, found, strict=True))
 
 
@@ -130,27 +132,43 @@ def low_limit(chip: PreparedChip, sigma: float) -> float | None:
     return ((left.mean if peak is None else peak[0]) - sigma * rms) / chip.flux_factor
 
 
-def static_mask(chips: Sequence[PreparedChip], sigma: float) -> PackedMask:
+def static_mask(chips: Sequence[PreparedChip], parameters: StaticMaskParameters) -> PackedMask:
     """Return the static mask of chips of one signature, True where bad."""
     shape = chips[0].shape
-    limits = [low_limit(chip, sigma) for chip in chips]
+    limits = [low_limit(chip, parameters.sigma) for chip in chips]
     voters = [(chip, limit) for chip, limit in zip(chips, limits, strict=True) if limit is not None]
+    low_in = _low_in_any if parameters.agreement == "any" else _low_in_every
     packed = np.zeros((shape[0], -(-shape[1] // 8)), dtype=np.uint8)
     if voters:
         for first in range(0, shape[0], _ROWS):
             last = min(first + _ROWS, shape[0])
-            packed[first:last] = np.packbits(_low_in_all(voters, first, last), axis=1)
+            packed[first:last] = np.packbits(low_in(voters, first, last), axis=1)
     return PackedMask(packed, shape[1])
 
 
-def _low_in_all(voters: Sequence[tuple[PreparedChip, float]], first: int, last: int) -> NDArray[np.bool_]:
-    chip, limit = voters[0]
+Voters = Sequence[tuple[PreparedChip, float]]
+
+
+def _low(voter: tuple[PreparedChip, float], first: int, last: int) -> NDArray[np.bool_]:
+    chip, limit = voter
     low: NDArray[np.bool_] = chip.pixels.science(first, last) < np.float32(limit)
-    for chip, limit in voters[1:]:
+    return low
+
+
+def _low_in_any(voters: Voters, first: int, last: int) -> NDArray[np.bool_]:
+    low = _low(voters[0], first, last)
+    for voter in voters[1:]:
+        low |= _low(voter, first, last)
+    return low
+
+
+def _low_in_every(voters: Voters, first: int, last: int) -> NDArray[np.bool_]:
+    low = _low(voters[0], first, last)
+    for voter in voters[1:]:
         rows = np.flatnonzero(low.any(axis=1))
         if rows.size > _FEW_ROWS:
-            low &= chip.pixels.science(first, last) < np.float32(limit)
+            low &= _low(voter, first, last)
         else:
             for row in rows.tolist():
-                low[row] &= chip.pixels.science(first + row, first + row + 1)[0] < np.float32(limit)
+                low[row] &= _low(voter, first + row, first + row + 1)[0]
     return low
