@@ -52,8 +52,12 @@ class RowImage:
         head = _head(shape, _BITPIX[kind], header)
         self._start = len(head)
         self._descriptor = os.open(aside(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        os.pwrite(self._descriptor, head, 0)
-        self._fill(fill)
+        try:
+            os.pwrite(self._descriptor, head, 0)
+            self._fill(fill)
+        except OSError:
+            self.abandon()
+            raise
 
     def _fill(self, fill: float) -> None:
         row = np.full(self._shape[1], fill, dtype=self._dtype).tobytes()
