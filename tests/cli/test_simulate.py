@@ -32,6 +32,9 @@ def test_json_lists_what_was_made(tmp_path: Path) -> None:
     [
         (("--filters", "F999W"), "no such filter: F999W"),
         (("--visit", "nonsense"), "not an ACS visit"),
+        (("--detector", "ir", "--visit", "jhap01"), "not a WFC3 visit"),
+        (("--detector", "uvis", "--filters", "F160W"), "no such filter: F160W"),
+        (("--detector", "hrc"), "is not one of"),
         (("--exposures", "0"), "0 is not in the range"),
         (("--dec", "-91"), "not in the range"),
         (("--filters", "F606W,F814W", "--exposures", "469"), "469"),
@@ -42,6 +45,15 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], 
     assert done.exit_code == 2
     assert words in done.json()["error"]["message"]
     assert not (tmp_path / "out").exists()
+
+
+def test_both_detectors_of_wfc3(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = "--detector both --small --exposures 1 --filters F606W,F160W --stars 20"
+    done = run_here(("simulate", out, *options.split()))
+    assert done.exit_code == 0
+    assert done.stdout.split() == [str(out / "ihap01a0q_flc.fits"), str(out / "ihap01a1q_flt.fits")]
+    assert f"hapctl ingest {out}/*_fl?.fits" in done.stderr
 
 
 def test_paths_on_stdout_and_the_next_steps_on_stderr(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hapctl.archive.database import Catalog
 from hapctl.archive.products import eligible_exposures
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.solutions import activate
+from hapctl.processing.astrometry.solution import WcsSolution
 from hapctl.processing.pipeline.solution_store import (
     NewSolution,
     record_solutions,
@@ -66,3 +67,13 @@ def rows(catalog: Catalog, question: str, **values: Any) -> list[tuple[Any, ...]
 def stale_names(catalog: Catalog) -> set[str]:
     """Return the names of stale products."""
     return {row[0] for row in rows(catalog, "SELECT name FROM stale_product")}
+
+
+def active_solution(catalog: Catalog, rootname: str) -> WcsSolution:
+    """Return the solution in force of an exposure."""
+    question = (
+        "SELECT a.solution_id FROM wcs_active a JOIN exposure e USING (exposure_id) "
+        "WHERE e.rootname = :rootname AND upper_inf(a.during)"
+    )
+    with catalog.begin() as connection:
+        return solution_from_catalog(connection, connection.scalar(text(question), {"rootname": rootname}))
