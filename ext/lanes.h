@@ -15,6 +15,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
 
+#define HAPCTL_AVX512 1
 typedef __m512d hapctl_lanes;
 typedef __mmask8 hapctl_mask;
 enum { HAPCTL_LANES = 8 };
@@ -165,10 +166,37 @@ static inline void lanes_store_fours(double *to, hapctl_lanes a, hapctl_lanes b,
 typedef double hapctl_four __attribute__((vector_size(32)));
 typedef long long hapctl_four_mask __attribute__((vector_size(32)));
 typedef int hapctl_four_int __attribute__((vector_size(16)));
+
+/* Have a place that will be added to fetched; it need not exist. */
+#define fours_expect(place) __builtin_prefetch(place, 1, 3)
+
+#if defined(HAPCTL_AVX512)
+
+typedef __m512d hapctl_factors;
+#define fours_factors(value) _mm512_setr_pd(value, 1.0, value, 1.0, value, 1.0, value, 1.0)
+
+static inline void fours_add(double *pairs, const double *given, hapctl_factors factors)
+{
+    const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    __m512d g = _mm512_permutexvar_pd(twice, _mm512_castpd256_pd512(_mm256_loadu_pd(given)));
+    _mm512_storeu_pd(pairs, _mm512_add_pd(_mm512_loadu_pd(pairs), _mm512_mul_pd(g, factors)));
+}
+
+static inline void fours_mark(int *marks, const double *given, int bit)
+{
+    __mmask8 where = _mm256_cmp_pd_mask(_mm256_loadu_pd(given), _mm256_setzero_pd(), _CMP_GT_OQ);
+    __m128i m = _mm_loadu_si128((const __m128i *)marks);
+    _mm_storeu_si128((__m128i *)marks, _mm_mask_or_epi32(m, where, m, _mm_set1_epi32(bit)));
+}
+
+#else
+
 typedef double hapctl_eight __attribute__((vector_size(64)));
+typedef double hapctl_factors;
+#define fours_factors(value) (value)
 
 /* pairs[2 k] += given[k] * value and pairs[2 k + 1] += given[k], k = 0 ... 3 */
-static inline void fours_add(double *pairs, const double *given, double value)
+static inline void fours_add(double *pairs, const double *given, hapctl_factors value)
 {
     const hapctl_eight factors = {value, 1.0, value, 1.0, value, 1.0, value, 1.0};
     hapctl_eight sums;
@@ -177,17 +205,6 @@ static inline void fours_add(double *pairs, const double *given, double value)
     memcpy(&g, given, sizeof g);
     sums += __builtin_shufflevector(g, g, 0, 0, 1, 1, 2, 2, 3, 3) * factors;
     memcpy(pairs, &sums, sizeof sums);
-}
-
-/* sums[k] += given[k]**2 * factor where given[k] is above 0 (factor may be NaN) */
-static inline void fours_add_squares(double *sums, const double *given, double factor)
-{
-    hapctl_four s, g, square;
-    memcpy(&s, sums, sizeof s);
-    memcpy(&g, given, sizeof g);
-    square = g * g * factor;
-    s += (hapctl_four)((hapctl_four_mask)square & (hapctl_four_mask)(g > 0.0));
-    memcpy(sums, &s, sizeof s);
 }
 
 /* marks[k] |= bit where given[k] is above 0 */
@@ -199,6 +216,19 @@ static inline void fours_mark(int *marks, const double *given, int bit)
     memcpy(&g, given, sizeof g);
     m |= __builtin_convertvector(g > 0.0, hapctl_four_int) & bit;
     memcpy(marks, &m, sizeof m);
+}
+
+#endif
+
+/* sums[k] += given[k]**2 * factor where given[k] is above 0 (factor may be NaN) */
+static inline void fours_add_squares(double *sums, const double *given, double factor)
+{
+    hapctl_four s, g, square;
+    memcpy(&s, sums, sizeof s);
+    memcpy(&g, given, sizeof g);
+    square = g * g * factor;
+    s += (hapctl_four)((hapctl_four_mask)square & (hapctl_four_mask)(g > 0.0));
+    memcpy(sums, &s, sizeof s);
 }
 
 #endif

@@ -23,6 +23,9 @@ cdef extern from "lanes.h" nogil:
     lanes magnitude "lanes_magnitude"(lanes a) noexcept
     ints to_int "lanes_to_int"(lanes a) noexcept
     lanes from_int "lanes_from_int"(ints a) noexcept
-    void add_four "fours_add"(double *pairs, const double *given, double value) noexcept
+    ctypedef double factors "hapctl_factors"
+    factors factors_of "fours_factors"(double value) noexcept
+    void add_four "fours_add"(double *pairs, const double *given, factors value) noexcept
     void add_four_squares "fours_add_squares"(double *sums, const double *given, double factor) noexcept
     void mark_four "fours_mark"(int *marks, const double *given, int bit) noexcept
+    void expect "fours_expect"(const void *place) noexcept

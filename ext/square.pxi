@@ -3,8 +3,8 @@
 Contract (Fruchter & Hook 2002, section 3): the four corners of an input pixel, shrunk by pixfrac about its
 centre, are mapped exactly; each output pixel receives ``weight * overlap / area``, area being that of the
 mapped quadrilateral, so that an input wholly inside hands on exactly its weight. Sums are float64 and run
-in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, in a row
-by strides (see ``scatter``). A quadrilateral is computed from its own corners alone and only then cut to
+in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, of
+columns. A quadrilateral is computed from its own corners alone and only then cut to
 the band, so that bits depend neither on bands nor on threads.
 
 What contributes nothing: weights that are 0, negative, NaN or infinite; values that are NaN or infinite;
@@ -29,10 +29,9 @@ include "distortion.pxi"
 cdef enum:
     WIDEST = 128
     GRID_CELLS = (WIDEST + 3) * (WIDEST + 2)
-    TILE = 256
+    TILE = 256  # what its rows add to stays in the nearest cache
     ROOM = TILE + BLOCK  # the last corner of a tile, and whole blocks
-    STREAMS = 8
-    STRIDE = TILE // STREAMS
+    AHEAD = 2  # output rows
     NOTHING = 0
     SMALL = 1
     OTHER = 2
@@ -185,7 +184,9 @@ cdef inline lanes integral_below(lanes a, int *to) noexcept nogil:
     return from_int(whole)
 
 
-cdef void cover(const Corners *lower, const Corners *upper, Py_ssize_t at, Row *row) noexcept nogil:
+cdef void cover(
+    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t at, Row *row
+) noexcept nogil:
     """Weights that the LANES pixels from ``at`` on give to 3 x 3 output pixels each; a fourth column is 0."""
     cdef Lattice sums
     cdef lanes x0 = load(lower.left_x + at)
@@ -200,7 +201,7 @@ cdef void cover(const Corners *lower, const Corners *upper, Py_ssize_t at, Row *
     cdef lanes zero = spread_out(0.0)
     cdef lanes three = spread_out(3.0)
     cdef lanes shift = spread_out(WIDEST + 0.5)
-    cdef lanes turn0, turn1, turn2, turn3, least, per_area, origin
+    cdef lanes turn0, turn1, turn2, turn3, least, per_area, origin, top
     cdef mask small
     origin = integral_below(lesser(lesser(x0, x1), lesser(x2, x3)) + 0.5, row.left + at) - shift
     x0 -= origin
@@ -212,10 +213,12 @@ cdef void cover(const Corners *lower, const Corners *upper, Py_ssize_t at, Row *
     y1 -= origin
     y2 -= origin
     y3 -= origin
-    small = both(
-        less(greater(greater(x0, x1), greater(x2, x3)), three),
-        less(greater(greater(y0, y1), greater(y2, y3)), three),
-    )
+    top = greater(greater(y0, y1), greater(y2, y3))
+    if not any_of(both(
+        less(spread_out(band.first - 0.5), top + origin), less(origin, spread_out(<double>band.stop))
+    )):
+        return
+    small = both(less(greater(greater(x0, x1), greater(x2, x3)), three), less(top, three))
     turn0 = (x1 - x0) * (y3 - y0) - (x3 - x0) * (y1 - y0)
     turn1 = (x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)
     turn2 = (x2 - x1) * (y3 - y2) - (x3 - x2) * (y2 - y1)
@@ -282,7 +285,7 @@ cdef inline void give(
 
 
 cdef inline void add_cells(
-    const Band *band, Py_ssize_t at, const double *given, double value, double variance
+    const Band *band, Py_ssize_t at, const double *given, factors value, double variance
 ) noexcept nogil:
     """``give`` to four pixels of a row inside the band."""
     add_four(band.sums + 2 * at, given, value)
@@ -317,43 +320,40 @@ cdef inline void add_small(const Band *band, const Row *row, Py_ssize_t k) noexc
     cdef Py_ssize_t left = row.left[k] - WIDEST
     cdef Py_ssize_t bottom = row.bottom[k] - WIDEST
     cdef Py_ssize_t at
+    cdef factors value
     if left >= 0 and left + 4 <= band.width and bottom >= band.first and bottom + 3 <= band.stop:
         at = (bottom - band.first) * band.width + left
-        add_cells(band, at, row.low + 4 * k, row.values[k], row.variances[k])
+        value = factors_of(row.values[k])
+        add_cells(band, at, row.low + 4 * k, value, row.variances[k])
         at += band.width
-        add_cells(band, at, row.middle + 4 * k, row.values[k], row.variances[k])
+        add_cells(band, at, row.middle + 4 * k, value, row.variances[k])
         at += band.width
-        add_cells(band, at, row.high + 4 * k, row.values[k], row.variances[k])
+        add_cells(band, at, row.high + 4 * k, value, row.variances[k])
+        # The next row of pixels will come there, and no processor guesses it.
+        at += AHEAD * band.width
+        expect(band.sums + 2 * at)
+        if band.context != NULL:
+            expect(band.context + at)
     else:
         add_at_rim(band, row, k)
 
 
 cdef void scatter(
-    const Band *band, const Row *row, const Corners *lower, const Corners *upper, double *cells,
+    const Band *place, const Row *row, const Corners *lower, const Corners *upper, double *cells,
     Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
-    """Add a row of a tile, STREAMS pixels far from each other in turn.
-
-    Neighbours add to the same places: one after the other they would wait for each other's stores.
-    """
-    cdef Py_ssize_t first_stream = first // STRIDE
-    cdef Py_ssize_t last_stream = (stop - 1) // STRIDE
-    cdef Py_ssize_t stream, step, k
+    """Add a row of a tile to the band."""
+    cdef Band band = place[0]
+    cdef Py_ssize_t k
     cdef double x[4]
     cdef double y[4]
-    for step in range(STRIDE):
-        for stream in range(first_stream, last_stream + 1):
-            k = stream * STRIDE + step
-            if row.way[k] == SMALL:
-                add_small(band, row, k)
-            elif row.way[k] == OTHER:
-                x[0], x[1], x[2], x[3] = (
-                    lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
-                )
-                y[0], y[1], y[2], y[3] = (
-                    lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
-                )
-                deposit(band, cells, x, y, row.values[k], row.weights[k], row.variances[k])
+    for k in range(first, stop):
+        if row.way[k] == SMALL:
+            add_small(&band, row, k)
+        elif row.way[k] == OTHER:
+            x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
+            y[0], y[1], y[2], y[3] = lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
+            deposit(&band, cells, x, y, row.values[k], row.weights[k], row.variances[k])
 
 
 cdef inline void add_row_span(double *cells, double left, double right, double rise) noexcept nogil:
@@ -548,7 +548,7 @@ cdef bint read_row(const Pixels *pixels, Py_ssize_t r, Py_ssize_t tile, Py_ssize
 
 
 cdef void cover_row(
-    const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop, Row *row
+    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop, Row *row
 ) noexcept nogil:
     """The weights that a row of a tile gives; groups of LANES without a good pixel are left out."""
     cdef Py_ssize_t at = first // LANES * LANES
@@ -557,7 +557,7 @@ cdef void cover_row(
         row.way[k] = NOTHING
     while at < stop:
         if any_of(less(spread_out(0.0), load(row.weights + at))):
-            cover(lower, upper, at, row)
+            cover(band, lower, upper, at, row)
         at += LANES
 
 
@@ -581,7 +581,7 @@ cdef void add_tile(
             map_line(source, &lower, tile, group, stop, half, y - half, shared)
         map_line(source, &upper, tile, group, stop, half, y + half, shared)
         if read_row(pixels, r, tile, first, stop, &work.row):
-            cover_row(&lower, &upper, first, stop, &work.row)
+            cover_row(band, &lower, &upper, first, stop, &work.row)
             scatter(band, &work.row, &lower, &upper, work.cells, first, stop)
         if shared:
             turned = lower
@@ -792,7 +792,7 @@ def quad_shares(corners, tuple shape, bint plainly=False):
     upper.right_x[0], upper.right_y[0] = points[2, 0], points[2, 1]
     upper.left_x[0], upper.left_y[0] = points[3, 0], points[3, 1]
     work.row.weights[0] = 1.0
-    cover_row(&lower, &upper, 0, 1, &work.row)
+    cover_row(&band, &lower, &upper, 0, 1, &work.row)
     if plainly:
         work.row.way[0] = OTHER
     scatter(&band, &work.row, &lower, &upper, work.cells, 0, 1)
