@@ -70,7 +70,10 @@ def choose_parameters(
         parameters = replace(parameters, lookup_origin=sources.origin)
     filters = {filter_of(one) for one in exposures}
     if len(filters) > 1 and parameters.cosmic_rays.enabled:
-        told.append("exposures of several filters are compared with one another to find cosmic rays")
+        told.append(
+            "exposures of several filters are compared with one another to find cosmic rays: "
+            "better drizzle them apart, or set cosmic_rays.enabled=false"
+        )
     return parameters, [*told, *(note for one in imports for note in one.notes)]
 
 
