@@ -378,8 +378,8 @@ cdef void see_rows(
 
 
 cdef inline void see_row(
-    const View *view, const Plane *plane, const Method *method, Py_ssize_t row, Py_ssize_t left, Py_ssize_t count,
-    float *seen
+    const View *view, const Plane *plane, const Method *method, Py_ssize_t row, Py_ssize_t left,
+    Py_ssize_t count, float *seen
 ) noexcept nogil:
     cdef double x[TILE]
     cdef double y[TILE]

@@ -11,7 +11,7 @@ import numpy as np
 
 from libc.math cimport INFINITY, NAN, fabsf, sqrtf
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 cdef enum:
     WIDTH = 64
@@ -29,6 +29,7 @@ cdef enum:
 
 # A weight of 0 never counts.
 cdef float LEAST_POSITIVE = 1e-30
+cdef float LARGEST = 3.4028234663852886e38
 
 
 cdef struct Exposure:
@@ -53,7 +54,9 @@ cdef struct Rule:
 
 cdef struct Block:
     int count[WIDTH]
-    float poisson[WIDTH]
+    int first[WIDTH]
+    int last[WIDTH]
+    float per_rate[WIDTH]
     float floor[WIDTH]
     float lowest[WIDTH]
     float middle[WIDTH]
@@ -87,27 +90,40 @@ cdef void sort_lanes(float *lanes, int n) noexcept nogil:
 
 
 cdef inline void load(
-    const Exposure *exposure, Py_ssize_t row, Py_ssize_t start, int n, float least_weight, float *lane, Block *block
+    const Exposure *exposure, Py_ssize_t row, Py_ssize_t start, const int n, float least_weight, float *lane,
+    Block *block
 ) noexcept nogil:
     """One exposure's values, infinite where it does not count; keeps the noise of the lowest."""
     cdef const float *values = exposure.values + row * exposure.values_stride + start
     cdef const float *weights = exposure.weights + row * exposure.weights_stride + start
+    cdef float lower = exposure.lower
+    cdef float upper = exposure.upper
+    cdef float per_rate = exposure.per_rate
+    cdef float floor = exposure.floor
     cdef float value
     cdef bint good
     cdef int k
     for k in range(n):
         value = values[k]
-        # The comparisons are false for NaN.
-        good = (
-            (weights[k] >= least_weight) & (value >= exposure.lower) & (value <= exposure.upper)
-            & (fabsf(value) < INFINITY)
-        )
-        lane[k] = value if good else INFINITY
+        # All comparisons are false for NaN, and the thresholds are finite.
+        good = (weights[k] >= least_weight) & (value >= lower) & (value <= upper)
+        value = value if good else INFINITY
+        lane[k] = value
         block.count[k] += good
-        good = lane[k] < block.lowest[k]
-        block.lowest[k] = lane[k] if good else block.lowest[k]
-        block.poisson[k] = exposure.per_rate if good else block.poisson[k]
-        block.floor[k] = exposure.floor if good else block.floor[k]
+        good = value < block.lowest[k]
+        block.per_rate[k] = per_rate if good else block.per_rate[k]
+        block.floor[k] = floor if good else block.floor[k]
+        block.lowest[k] = value if good else block.lowest[k]
+
+
+cdef inline void load_some(
+    const Exposure *exposure, Py_ssize_t row, Py_ssize_t start, int n, float least_weight, float *lane,
+    Block *block
+) noexcept nogil:
+    if n == WIDTH:  # a number known beforehand makes for a straight loop
+        load(exposure, row, start, WIDTH, least_weight, lane, block)
+    else:
+        load(exposure, row, start, n, least_weight, lane, block)
 
 
 cdef inline void empty(Block *block) noexcept nogil:
@@ -115,20 +131,8 @@ cdef inline void empty(Block *block) noexcept nogil:
     for k in range(WIDTH):
         block.count[k] = 0
         block.lowest[k] = INFINITY
-        block.poisson[k] = 0.0
+        block.per_rate[k] = 0.0
         block.floor[k] = 0.0
-
-
-cdef void load_all(
-    const Exposure *exposures, int count, const Rule *rule, Py_ssize_t row, Py_ssize_t start, int n, float *lanes,
-    Block *block
-) noexcept nogil:
-    cdef int i
-    empty(block)
-    for i in range(count):
-        load(&exposures[i], row, start, n, exposures[i].least_weight, lanes + i * WIDTH, block)
-    if rule.ignoring:
-        load_where_none(exposures, count, row, start, n, lanes, block)
 
 
 cdef void load_where_none(
@@ -137,108 +141,125 @@ cdef void load_where_none(
     """Where no exposure counts, take all that have any weight."""
     cdef Block one
     cdef float lane[WIDTH]
-    cdef int chosen[WIDTH]
-    cdef int i, k, wanted
-    wanted = 0
+    cdef int i, k
+    cdef int counted = 0
     for k in range(n):
-        chosen[k] = block.count[k] == 0
-        wanted += chosen[k]
-    if wanted == 0:
+        counted += block.count[k] > 0
+    if counted == n:
         return
     empty(&one)
     for i in range(count):
-        load(&exposures[i], row, start, n, LEAST_POSITIVE, lane, &one)
+        load_some(&exposures[i], row, start, n, LEAST_POSITIVE, lane, &one)
         for k in range(n):
-            lanes[i * WIDTH + k] = lane[k] if chosen[k] else lanes[i * WIDTH + k]
+            lanes[i * WIDTH + k] = lanes[i * WIDTH + k] if block.count[k] > 0 else lane[k]
     for k in range(n):
-        if chosen[k]:
+        if block.count[k] == 0:
             block.count[k] = one.count[k]
             block.lowest[k] = one.lowest[k]
-            block.poisson[k] = one.poisson[k]
+            block.per_rate[k] = one.per_rate[k]
             block.floor[k] = one.floor[k]
 
 
-cdef inline void kept(const Rule *rule, int count, int *first, int *last) noexcept nogil:
-    """Ranks left when the lowest and highest are left out; at least one stays, the low ones go last."""
-    cdef int high = rule.high
-    cdef int low = rule.low
-    if rule.kind == MINMED:
-        high = 0 if count < 3 else max(high, 1)
-        low = 0 if count < 3 else low
-    high = min(high, max(count - 1, 0))
-    first[0] = min(low, max(count - high - 1, 0))
-    last[0] = count - high - 1
+cdef inline void choose_ranks(const Rule *rule, Block *block) noexcept nogil:
+    """First and last rank when the lowest and highest are left out; one stays, low ones are kept last."""
+    cdef int most_low = rule.low
+    cdef int most_high = max(rule.high, 1) if rule.kind == MINMED else rule.high
+    cdef int fewest = 3 if rule.kind == MINMED else 0
+    cdef int count, low, high, k
+    for k in range(WIDTH):
+        count = block.count[k]
+        high = most_high if most_high < count - 1 else count - 1
+        high = high if (count >= fewest) & (high > 0) else 0
+        low = most_low if most_low < count - high - 1 else count - high - 1
+        block.first[k] = low if (count >= fewest) & (low > 0) else 0
+        block.last[k] = count - high - 1
 
 
-cdef inline void middle_of_lanes(const Rule *rule, const float *lanes, int exposures, Block *block) noexcept nogil:
-    cdef int first, last, k
-    cdef int below[WIDTH]
-    cdef int above[WIDTH]
+cdef inline void middle_of_lanes(const float *lanes, int exposures, Block *block) noexcept nogil:
     cdef float low[WIDTH]
     cdef float high[WIDTH]
-    cdef int i
+    cdef float value
+    cdef int i, k, both
     for k in range(WIDTH):
-        kept(rule, block.count[k], &first, &last)
-        below[k] = (first + last) // 2
-        above[k] = (first + last + 1) // 2
         low[k] = NAN
         high[k] = NAN
     for i in range(exposures):
         for k in range(WIDTH):
-            low[k] = lanes[i * WIDTH + k] if below[k] == i else low[k]
-            high[k] = lanes[i * WIDTH + k] if above[k] == i else high[k]
+            value = lanes[i * WIDTH + k]
+            both = block.first[k] + block.last[k]
+            low[k] = value if (both >> 1) == i else low[k]
+            high[k] = value if ((both + 1) >> 1) == i else high[k]
     for k in range(WIDTH):
-        block.middle[k] = <float>0.5 * (low[k] + high[k]) if block.count[k] > 0 else NAN
+        value = <float>0.5 * (low[k] + high[k])
+        block.middle[k] = value if block.count[k] > 0 else NAN
 
 
-cdef inline void mean_of_lanes(const Rule *rule, const float *lanes, Block *block) noexcept nogil:
-    cdef int first, last, i, k
-    cdef double total
+cdef inline void mean_of_lanes(const float *lanes, int exposures, Block *block) noexcept nogil:
+    cdef double total[WIDTH]
+    cdef double value
+    cdef int i, k
     for k in range(WIDTH):
-        kept(rule, block.count[k], &first, &last)
-        total = 0.0
-        for i in range(first, last + 1):
-            total += lanes[i * WIDTH + k]
-        block.middle[k] = <float>(total / (last - first + 1)) if block.count[k] > 0 else NAN
+        total[k] = 0.0
+    for i in range(exposures):
+        for k in range(WIDTH):
+            value = <double>lanes[i * WIDTH + k]
+            total[k] += value if (block.first[k] <= i) & (i <= block.last[k]) else 0.0
+    for k in range(WIDTH):
+        value = total[k] / <double>(block.last[k] - block.first[k] + 1)
+        block.middle[k] = <float>value if block.count[k] > 0 else NAN
 
 
 cdef inline void sum_of_exposures(
-    const Rule *rule, const Exposure *exposures, const float *unsorted, const float *lanes, int count, Block *block
+    const Exposure *exposures, const float *unsorted, const float *lanes, int count, Block *block
 ) noexcept nogil:
     """Electrons of the exposures whose rates lie between the lowest and the highest that are kept."""
-    cdef int first, last, i, k
     cdef double total
     cdef float low, high, value
+    cdef int i, k
     for k in range(WIDTH):
-        kept(rule, block.count[k], &first, &last)
+        block.middle[k] = NAN
+        if block.count[k] == 0:
+            continue
         total = 0.0
-        if block.count[k] > 0:
-            low = lanes[first * WIDTH + k]
-            high = lanes[last * WIDTH + k]
-            for i in range(count):
-                value = unsorted[i * WIDTH + k]
-                if low <= value <= high:
-                    total += <double>value * exposures[i].time
-        block.middle[k] = <float>total if block.count[k] > 0 else NAN
+        low = lanes[block.first[k] * WIDTH + k]
+        high = lanes[block.last[k] * WIDTH + k]
+        for i in range(count):
+            value = unsorted[i * WIDTH + k]
+            if low <= value <= high:
+                total += <double>value * exposures[i].time
+        block.middle[k] = <float>total
 
 
 cdef void combine_block(
-    const Exposure *exposures, int count, const Rule *rule, Py_ssize_t row, Py_ssize_t start, int n, float *lanes,
-    Block *block
+    const Exposure *exposures, int count, const Rule *rule, Py_ssize_t row, Py_ssize_t start, int n,
+    float *lanes, Block *block
 ) noexcept nogil:
+    """``lanes`` holds twice as many rows of WIDTH as there are exposures."""
     cdef float *unsorted = lanes + count * WIDTH
     cdef int i
-    load_all(exposures, count, rule, row, start, n, lanes, block)
+    empty(block)
+    for i in range(count):
+        load_some(&exposures[i], row, start, n, exposures[i].least_weight, lanes + i * WIDTH, block)
+    if rule.ignoring:
+        load_where_none(exposures, count, row, start, n, lanes, block)
+    choose_ranks(rule, block)
     if rule.kind == SUM:
-        for i in range(count * WIDTH):
-            unsorted[i] = lanes[i]
+        memcpy(unsorted, lanes, count * WIDTH * sizeof(float))
     sort_lanes(lanes, count)
     if rule.kind == MEAN:
-        mean_of_lanes(rule, lanes, block)
+        mean_of_lanes(lanes, count, block)
     elif rule.kind == SUM:
-        sum_of_exposures(rule, exposures, unsorted, lanes, count, block)
+        sum_of_exposures(exposures, unsorted, lanes, count, block)
     else:
-        middle_of_lanes(rule, lanes, count, block)
+        middle_of_lanes(lanes, count, block)
+
+
+cdef inline float excess_of(const Block *block, int k) noexcept nogil:
+    """How far the middle is above the lowest, in sigma of the lowest (of half the difference of two)."""
+    cdef float variance = (block.middle[k] if block.middle[k] > 0.0 else <float>0.0) * block.per_rate[k]
+    variance += block.floor[k]
+    variance *= <float>0.5 if block.count[k] == 2 else <float>1.0
+    return (block.middle[k] - block.lowest[k]) / sqrtf(variance)
 
 
 cdef void combine_rows(
@@ -247,23 +268,19 @@ cdef void combine_rows(
 ) noexcept nogil:
     cdef Block block
     cdef Py_ssize_t row, start
-    cdef float variance
     cdef int k, n
     for row in range(combined.shape[0]):
         start = 0
         while start < combined.shape[1]:
             n = <int>min(<Py_ssize_t>WIDTH, combined.shape[1] - start)
             combine_block(exposures, count, rule, row, start, n, lanes, &block)
+            memcpy(&combined[row, start], block.middle, n * sizeof(float))
             for k in range(n):
-                combined[row, start + k] = block.middle[k]
                 depth[row, start + k] = <unsigned short>block.count[k]
             if rule.kind == MINMED:
+                memcpy(&lowest[row, start], block.lowest, n * sizeof(float))
                 for k in range(n):
-                    variance = (block.middle[k] if block.middle[k] > 0.0 else <float>0.0) * block.poisson[k]
-                    variance += block.floor[k]
-                    variance *= <float>0.5 if block.count[k] == 2 else <float>1.0
-                    lowest[row, start + k] = block.lowest[k]
-                    excess[row, start + k] = (block.middle[k] - block.lowest[k]) / sqrtf(variance)
+                    excess[row, start + k] = excess_of(&block, k)
             start += WIDTH
 
 
@@ -275,8 +292,8 @@ cdef void fill_exposure(
     exposure.values_stride = values.shape[1]
     exposure.weights_stride = weights.shape[1]
     exposure.least_weight = terms[0] if terms[0] > LEAST_POSITIVE else LEAST_POSITIVE
-    exposure.lower = terms[1]
-    exposure.upper = terms[2]
+    exposure.lower = max(terms[1], -LARGEST)
+    exposure.upper = min(terms[2], LARGEST)
     exposure.time = terms[3]
     exposure.per_rate = terms[4]
     exposure.floor = terms[5]
@@ -289,9 +306,9 @@ def combine(
 ):
     """Combine single drizzles, each (rows, nx); ``lowest`` and ``excess`` are filled for minmed alone.
 
-    ``terms`` of an exposure: least weight, lower and upper threshold (rates), exposure time, variance of a rate
-    per rate, and that of a rate of 0. ``excess`` is middle minus lowest in sigma of the lowest exposure (of half
-    the difference where there are two).
+    ``terms`` of an exposure: least weight, lower and upper threshold (rates), exposure time, variance of a
+    rate per rate, and that of a rate of 0. ``excess`` is middle minus lowest in sigma of the lowest exposure
+    (of half the difference where there are two).
     """
     cdef int count = len(values)
     cdef Rule rule
@@ -304,7 +321,8 @@ def combine(
             raise ValueError(f"a single drizzle of {values[i].shape} for rows of {shape}")
     if terms.shape[0] != count or terms.shape[1] != 6 or (depth.shape[0], depth.shape[1]) != shape:
         raise ValueError("terms or depth of another shape")
-    if kind == MINMED and not ((lowest.shape[0], lowest.shape[1]) == (excess.shape[0], excess.shape[1]) == shape):
+    minmed_shapes = {(lowest.shape[0], lowest.shape[1]), (excess.shape[0], excess.shape[1])}
+    if kind == MINMED and minmed_shapes != {shape}:
         raise ValueError("lowest or excess of another shape")
     rule.kind, rule.low, rule.high, rule.ignoring = kind, low, high, ignoring
     if shape[0] == 0 or shape[1] == 0:
@@ -403,7 +421,8 @@ cdef struct Test:
 
 
 cdef inline void test_row(
-    const Test *test, const float *science, const float *seen, const float *slope, Py_ssize_t n, unsigned char *failed
+    const Test *test, const float *science, const float *seen, const float *slope, Py_ssize_t n,
+    unsigned char *failed
 ) noexcept nogil:
     cdef float difference, noise
     cdef Py_ssize_t k
@@ -417,7 +436,9 @@ cdef inline void test_row(
         )
 
 
-cdef inline void gather_row(const unsigned char[:, ::1] failed, Py_ssize_t row, unsigned char *near) noexcept nogil:
+cdef inline void gather_row(
+    const unsigned char[:, ::1] failed, Py_ssize_t row, unsigned char *near
+) noexcept nogil:
     """OR of a row with what lies left and right of it."""
     cdef Py_ssize_t k
     cdef Py_ssize_t last = failed.shape[1] - 1
@@ -451,9 +472,13 @@ cdef void two_passes(
 
 
 cdef void grow_hits(
-    const unsigned char[:, ::1] hits, Py_ssize_t first, int grow, int tail, int direction, unsigned char[:, ::1] grown
+    const unsigned char[:, ::1] hits, Py_ssize_t first, int grow, int tail, int direction,
+    unsigned char[:, ::1] grown
 ) noexcept nogil:
-    """A square of radius ``grow`` about each hit, and ``tail`` rows more on one side; row 0 of grown is ``first``."""
+    """A square of radius ``grow`` about each hit, ``tail`` rows longer on one side.
+
+    Row 0 of ``grown`` is row ``first`` of ``hits``.
+    """
     cdef Py_ssize_t row, column
     cdef Py_ssize_t below = grow + (tail if direction < 0 else 0)
     cdef Py_ssize_t above = grow + (tail if direction > 0 else 0)
@@ -470,8 +495,8 @@ def find_hits(
 ):
     """Mark in ``grown`` (zeros) the hits of rows ``first`` on of a block, after growth.
 
-    ``science`` and ``seen``: electrons per pixel without sky; ``plane_share``: variance of the difference over
-    that of the pixel; ``direction``: 1 where tails run to higher rows, -1 to lower ones.
+    ``science`` and ``seen``: electrons per pixel without sky; ``plane_share``: variance of the difference
+    over that of the pixel; ``direction``: 1 where tails run to higher rows, -1 to lower ones.
     """
     cdef Test test
     cdef Py_ssize_t row
