@@ -1,25 +1,33 @@
 """Images in FITS files, read by rows: plain and gzipped files, constant arrays, scaled integers.
 
-A plain file is opened for each read, so that hundreds of exposures need no file handles; a gzipped one is
-unpacked once into an unlinked scratch file. Reads may come from several threads at once.
+A plain file stays open from its first read on (a few hundred of them; beyond, each is opened for every read,
+so that thousands of exposures are no more files than a process may have); a gzipped one is unpacked once into
+an unlinked scratch file. Reads may come from several threads at once, and take only the columns asked for.
 """
 
 import gzip
 import os
 import shutil
 import tempfile
+import weakref
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from astropy.io import fits
+from hapctl.ext.files import read_rows
 from hapctl.processing.errors import UnusableFileError
 from numpy.typing import NDArray
 
 _ALL_COLUMNS = slice(None)
+_HIGHEST_DESCRIPTOR = 512
+"""Files with higher descriptors are closed after every read; most systems allow 1024."""
 
 
 class FileBytes:
@@ -29,6 +37,9 @@ class FileBytes:
         self.path = path
         self._scratch: IO[bytes] | None = None
         self._beside: list[FileBytes] = []
+        self._lock = Lock()
+        self._descriptor: int | None = None
+        self._finish: weakref.finalize | None = None
         if path.suffix == ".gz":
             self._scratch = tempfile.TemporaryFile(prefix="hapctl-")  # noqa: SIM115 - closed by close()
             try:
@@ -46,11 +57,45 @@ class FileBytes:
         readable = os.fdopen(os.dup(self._scratch.fileno()), "rb")  # astropy closes what it is given
         return fits.open(readable, memmap=False, lazy_load_hdus=True)
 
-    def read(self, offset: int, count: int) -> bytes:
+    def read_block(self, offset: int, stride: int, rows: int, count: int) -> NDArray[np.uint8] | None:
+        """Return ``count`` bytes of each of so many rows; None where the file ends before.
+
+        Parameters
+        ----------
+        offset : int
+            Of the first byte.
+        stride : int
+            Bytes from one row to the next.
+        """
+        block = np.empty((rows, count), dtype=np.uint8)
+        with self._opened() as descriptor:
+            return block if read_rows(descriptor, offset, stride, block) else None
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
         if self._scratch is not None:
-            return os.pread(self._scratch.fileno(), count, offset)
-        with open(self.path, "rb", buffering=0) as file:
-            return os.pread(file.fileno(), count, offset)
+            yield self._scratch.fileno()
+            return
+        descriptor = self._kept_open()
+        if descriptor is not None:
+            yield descriptor
+            return
+        once = os.open(self.path, os.O_RDONLY)
+        try:
+            yield once
+        finally:
+            os.close(once)
+
+    def _kept_open(self) -> int | None:
+        with self._lock:
+            if self._finish is None:
+                descriptor = os.open(self.path, os.O_RDONLY)
+                if descriptor > _HIGHEST_DESCRIPTOR:
+                    os.close(descriptor)
+                    return None
+                self._descriptor = descriptor
+                self._finish = weakref.finalize(self, os.close, descriptor)
+            return self._descriptor
 
     def beside(self, path: Path) -> "FileBytes":
         """Open a file that is read together with this one, and closed with it."""
@@ -60,6 +105,10 @@ class FileBytes:
     def close(self) -> None:
         for other in self._beside:
             other.close()
+        with self._lock:
+            if self._finish is not None:
+                self._finish()
+                self._finish = self._descriptor = None
         if self._scratch is not None:
             self._scratch.close()
 
@@ -83,16 +132,29 @@ class ImagePlane:
         width = self.shape[1]
         if self.constant is not None:
             return np.full((last - first, width), self.constant, dtype=dtype)[:, columns]
-        row = width * self.dtype.itemsize
-        data = self.source.read(self.offset + first * row, (last - first) * row)
-        if len(data) != (last - first) * row:
-            raise UnusableFileError(
-                f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
-            )
-        pixels = np.frombuffer(data, dtype=self.dtype).reshape(-1, width)[:, columns]
+        if columns.step in (None, 1):
+            left, right, _ = columns.indices(width)
+            pixels = self.stored(first, last, left, right)
+        else:
+            pixels = self.stored(first, last, 0, width)[:, columns]
         if self.scale != 1.0 or self.zero != 0.0:
             return (pixels * self.scale + self.zero).astype(dtype)
         return pixels.astype(dtype)
+
+    def stored(self, first: int, last: int, left: int, right: int) -> NDArray[Any]:
+        """Return rows and columns as they lie in the file, big-endian and without BSCALE and BZERO."""
+        row, size = self.shape[1] * self.dtype.itemsize, self.dtype.itemsize
+        start = self.offset + first * row + left * size
+        block = self.source.read_block(start, row, last - first, max(right - left, 0) * size)
+        if block is None:
+            raise UnusableFileError(
+                f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
+            )
+        return block.view(self.dtype)
+
+    def plain(self, kind: str) -> bool:
+        """Say whether the pixels lie in the file as they are, of a dtype such as ``>f4``."""
+        return self.constant is None and (self.scale, self.zero) == (1.0, 0.0) and self.dtype == kind
 
     def moved(self, name: str, by: int) -> "ImagePlane":
         """Return the image that lies so many bytes further on (the groups of a cube)."""
