@@ -45,7 +45,7 @@ def test_files_are_closed_and_few_are_kept_open(
     source.close()
     assert open_descriptors() == before
     assert np.array_equal(plane.read(0, 1, np.float32), image[:1])  # opened again
-    del source, plane
+    source.close()
     assert open_descriptors() == before
 
 
