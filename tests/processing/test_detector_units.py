@@ -1,8 +1,6 @@
 """Units and noise of every detector: what headers say, what tables know, and what can't be told."""
 
-import gzip
 import math
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ from hapctl.processing.imaging.detector_units import (
     gain,
     read_noise,
 )
-from hapctl.processing.imaging.flux_scale import flux_factors
 from support.data import data_file
 from support.image_files import write_exposure
 
@@ -144,50 +141,3 @@ def test_real_files_of_four_instruments() -> None:
         assert [chip.read_noise for chip in uvis.chips] == pytest.approx(np.array(expected) / np.sqrt(2))
     with ExposureImage(data_file("headers/sample_svm_flt.fits")) as infrared:
         assert infrared.chips[0].electrons_per_unit == pytest.approx(699.232483)
-
-
-def as_extensions(waiver: Path, target: Path, name: str = "SCI") -> Path:
-    """A waiver file written as the archive writes c0m and c1m: an extension a chip."""
-    with fits.open(waiver) as hdus, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = fits.HDUList([fits.PrimaryHDU()])
-        made[0].header.update({key: hdus[0].header[key] for key in ("INSTRUME", "ATODGAIN", "EXPTIME")})
-        for number, image in enumerate(hdus[0].data, start=1):
-            hdu = fits.ImageHDU(image, name=name, ver=number)
-            hdu.header.update({"DETECTOR": number, "BUNIT": "COUNTS"})
-            hdu.header["PHOTFLAM"] = float(hdus[1].data["PHOTFLAM"][number - 1])
-            made.append(hdu)
-        made.writeto(target)
-    return target
-
-
-@pytest.mark.parametrize("flags_name", ["SCI", "SDQ"])
-def test_wfpc2_in_extensions_finds_its_flags(tmp_path: Path, flags_name: str) -> None:
-    science, flags = (data_file(f"wfpc2_omegacen/u40x010hm_{part}.fits") for part in ("c0f", "c1f"))
-    path = as_extensions(science, tmp_path / "u40x010hm_c0m.fits")
-    with ExposureImage(path) as alone:
-        assert not alone.chips[0].quality().any()
-    as_extensions(flags, tmp_path / "u40x010hm_c1m.fits", flags_name)
-    with ExposureImage(path) as exposure, fits.open(science) as truth, fits.open(flags) as quality:
-        assert [chip.chip for chip in exposure.chips] == [1, 2, 3, 4]
-        for chip, image, dq in zip(exposure.chips, truth[0].data, quality[0].data, strict=True):
-            assert chip.science(10, 20) == pytest.approx(image[10:20] * WFPC2_GAIN[chip.chip][7], rel=1e-6)
-            assert np.array_equal(chip.quality(), dq.astype(np.uint16))
-            assert chip.read_noise == WFPC2_READ_NOISE[chip.chip][7]
-            assert chip.exposure_time == 100.0
-        assert max(flux_factors(exposure.header, [c.header for c in exposure.chips])) < 1.1
-
-
-def test_wfpc2_cubes_are_read_like_extensions(tmp_path: Path) -> None:
-    science, flags = (data_file(f"wfpc2_omegacen/u40x010hm_{part}.fits") for part in ("c0f", "c1f"))
-    with ExposureImage(science) as cube, fits.open(science) as truth, fits.open(flags) as quality:
-        assert [chip.extver for chip in cube.chips] == [1, 2, 3, 4]
-        for chip, image, dq in zip(cube.chips, truth[0].data, quality[0].data, strict=True):
-            assert chip.science(790) == pytest.approx(image[790:] * WFPC2_GAIN[chip.chip][7], rel=1e-6)
-            assert np.array_equal(chip.quality(3, 5), dq[3:5].astype(np.uint16))
-            assert chip.header["PHOTFLAM"] == pytest.approx(3.48e-18, rel=0.05)
-            assert (chip.error(), chip.shape) == (None, (800, 800))
-    packed = tmp_path / "u40x010hm_c0f.fits.gz"
-    packed.write_bytes(gzip.compress(science.read_bytes(), 1))
-    with ExposureImage(packed) as cube, ExposureImage(science) as plain:
-        assert np.array_equal(cube.chips[2].science(5, 9), plain.chips[2].science(5, 9))
