@@ -35,7 +35,7 @@ def test_files_are_closed_and_few_are_kept_open(
 ) -> None:
     monkeypatch.setattr(image_planes, "_HIGHEST_DESCRIPTOR", highest)
     before = open_descriptors()
-    image = fits.getdata(path, "SCI")
+    image = fits.getdata(path, "SCI", memmap=False)
     source = FileBytes(path)
     with source.open_fits() as hdus:
         plane = image_plane(source, hdus["SCI"], "SCI")
