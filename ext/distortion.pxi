@@ -218,13 +218,21 @@ cdef void terms_of_row(const Polynomial *sip, double v, double *terms) noexcept 
         terms[p] = inner
 
 
-cdef inline lanes outer_part(const double *terms, int order, lanes u) noexcept nogil:
-    """The outer polynomial of ``nested``."""
+cdef inline lanes horner(const double *terms, int order, lanes u) noexcept nogil:
     cdef lanes outer = spread_out(terms[0])
     cdef int p
     for p in range(1, order + 1):
         outer = outer * u + terms[p]
     return outer
+
+
+cdef inline lanes outer_part(const double *terms, int order, lanes u) noexcept nogil:
+    """The outer polynomial of ``nested``, unrolled for the same orders."""
+    if order == 4:
+        return horner(terms, 4, u)
+    if order == 5:
+        return horner(terms, 5, u)
+    return horner(terms, order, u)
 
 
 cdef inline void distort(

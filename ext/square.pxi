@@ -33,8 +33,9 @@ cdef enum:
     ROOM = TILE + BLOCK  # the last corner of a tile, and whole blocks
     AHEAD = 2  # output rows
     NOTHING = 0
-    SMALL = 1
-    OTHER = 2
+    OTHER = 1
+    SMALL = 2
+    LOW = 3  # small, and no more than two output rows high
 
 cdef double LEAST_AREA = 1e-12
 # An edge lower than this moves no area that a double can show.
@@ -199,6 +200,7 @@ cdef void cover(
     cdef lanes y3 = load(upper.left_y + at)
     cdef lanes weight = load(row.weights + at)
     cdef lanes zero = spread_out(0.0)
+    cdef lanes two = spread_out(2.0)
     cdef lanes three = spread_out(3.0)
     cdef lanes shift = spread_out(WIDEST + 0.5)
     cdef lanes turn0, turn1, turn2, turn3, least, per_area, origin, top
@@ -230,7 +232,9 @@ cdef void cover(
     turn0 = turn0 + turn2
     small = both(small, less(spread_out(2.0 * LEAST_AREA), magnitude(turn0)))
     store_int(row.way + at, to_int(select(
-        less(zero, weight), select(small, spread_out(SMALL), spread_out(OTHER)), spread_out(NOTHING)
+        less(zero, weight),
+        select(small, select(less(top, two), spread_out(LOW), spread_out(SMALL)), spread_out(OTHER)),
+        spread_out(NOTHING),
     )))
     sums.left1_below1 = zero
     sums.left2_below1 = zero
@@ -328,7 +332,8 @@ cdef inline void add_small(const Band *band, const Row *row, Py_ssize_t k) noexc
         at += band.width
         add_cells(band, at, row.middle + 4 * k, value, row.variances[k])
         at += band.width
-        add_cells(band, at, row.high + 4 * k, value, row.variances[k])
+        if row.way[k] == SMALL:
+            add_cells(band, at, row.high + 4 * k, value, row.variances[k])
         # The next row of pixels will come there, and no processor guesses it.
         at += AHEAD * band.width
         expect(band.sums + 2 * at)
@@ -348,7 +353,7 @@ cdef void scatter(
     cdef double x[4]
     cdef double y[4]
     for k in range(first, stop):
-        if row.way[k] == SMALL:
+        if row.way[k] >= SMALL:
             add_small(&band, row, k)
         elif row.way[k] == OTHER:
             x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
