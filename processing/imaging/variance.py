@@ -151,7 +151,7 @@ def _kernel_ratio(kernel: Kernel, pixfrac: float, scale_ratio: float, matrix: ND
     if kernel == "gaussian":
         return max(1.0, math.sqrt(4.0 * math.pi) * drop / _GAUSSIAN_WIDTH)
     if kernel in ("lanczos2", "lanczos3"):
-        return max(1.0, drop * _lanczos_ratio(int(kernel[-1])))
+        return max(1.0, _lanczos_ratio(int(kernel[-1])) / scale_ratio)  # pixfrac changes nothing there
     if kernel == "tophat":
         return max(1.0, math.sqrt(math.pi) * 0.5 * drop)
     return 1.0  # point: a pixel gives to one alone
