@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
     from hapctl.processing.imaging.chosen_parameters import ParameterSources
-    from hapctl.processing.imaging.drizzle_files import DrizzlePlan, Places
+    from hapctl.processing.imaging.drizzle_files import DrizzlePlan
     from hapctl.processing.imaging.input_files import InputExposure, LeftOut
     from hapctl.processing.imaging.open_files import OpenFiles
     from hapctl.processing.imaging.parameters import DrizzleParameters
+    from hapctl.processing.imaging.product_places import Places
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -148,8 +149,9 @@ def _drizzle(
     from dataclasses import replace
 
     from hapctl.cli.settings import settings_from
-    from hapctl.processing.imaging.drizzle_files import Places, check_places, check_room, plan_drizzle
+    from hapctl.processing.imaging.drizzle_files import plan_drizzle
     from hapctl.processing.imaging.open_files import open_files
+    from hapctl.processing.imaging.product_places import Places, check_places, check_room
 
     settings = settings_from(
         ctx,
@@ -175,7 +177,7 @@ def _drizzle(
         for note in plan.notes:
             say(f"hapctl: {note}")
         plan.memory.check(settings.memory_limit, str(options["output"] or options["keep"]))
-        check_room(plan, places)
+        check_room(plan.disk + plan.memory.scratch, plan.files, places)
         facts = {"left_out": left_out, "notes": [*notes, *plan.notes], "as_json": options["as_json"]}
         if options["dry_run"]:
             return _report_plan(opened, parameters, plan, facts)

@@ -39,10 +39,8 @@ def result_document(
         _input(opened, number, [_measured(made, number, place) for place in range(len(chips))])
         for number, chips in enumerate(made.exposures)
     ]
-    written, comparison = made.written, made.comparison
-    notes = list(
-        dict.fromkeys([*facts["notes"], *([comparison.note] if comparison and comparison.note else [])])
-    )
+    written = made.written
+    notes = list(dict.fromkeys([*facts["notes"], *made.comparison.notes]))
     return {
         "status": "made",
         "found": [note for note in notes if note not in facts["notes"]],
@@ -64,7 +62,10 @@ def _common(
 ) -> Document:
     return {
         "grid": grid_document(plan.final),
-        "comparison_grid": grid_document(plan.comparison),
+        "comparisons": [
+            {"label": group.label, "members": list(group.members), "grid": grid_document(group.grid)}
+            for group in plan.groups
+        ],
         "inputs": inputs,
         "left_out": [{"name": one.name, "reason": one.reason} for one in facts["left_out"]],
         "notes": facts["notes"],
@@ -107,7 +108,7 @@ def _measured(made: "DrizzledFiles", exposure: int, place: int) -> Document:
     chip = made.exposures[exposure][place]
     pixels = chip.shape[0] * chip.shape[1]
     masks: dict[str, Any] = {"static_fraction": chip.static, "flagged_fraction": chip.hits}
-    if made.comparison and made.comparison.chips:
+    if exposure in made.comparison.untested:
         masks["untested_fraction"] = made.comparison.untested[exposure][place]
     fractions = {name: None if mask is None else mask.count() / pixels for name, mask in masks.items()}
     return {**_chip(chip), "sky_electrons": chip.sky, "sky_rate": chip.sky / chip.exposure_time, **fractions}

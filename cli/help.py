@@ -59,7 +59,8 @@ product is written without --keep. A step alone:
   hapctl drizzle *_flc.fits -o raw --set sky.enabled=false --set static_mask.enabled=false \\
       --set cosmic_rays.enabled=false
 
-One exposure has nothing to be compared with: median, blot and cosmic_rays do not run then.""",
+One exposure has nothing to be compared with: median, blot and cosmic_rays do not run then. Exposures of
+several detectors or filters are compared within each, and all go into the product.""",
     ),
     "grid": (
         "How the output grid of a drizzle is chosen.",

@@ -5,6 +5,7 @@ settings, and the lookup origin of the command line.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,19 +69,14 @@ def choose_parameters(
     parameters = changed(replace(base, lookup_origin=sources.usual_origin), changes)
     if sources.origin is not None:
         parameters = replace(parameters, lookup_origin=sources.origin)
-    filters = {filter_of(one) for one in exposures}
-    if len(filters) > 1 and parameters.cosmic_rays.enabled:
-        told.append(
-            "exposures of several filters are compared with one another to find cosmic rays: "
-            "better drizzle them apart, or set cosmic_rays.enabled=false"
-        )
     return parameters, [*told, *(note for one in imports for note in one.notes)]
 
 
 def usual_parameters(exposures: Sequence[InputExposure]) -> tuple[DrizzleParameters, list[str]]:
     """Return the defaults for some exposures, and what is to be said of them.
 
-    Those of their detector, with the variance image; of several or unknown detectors, AstroDrizzle's.
+    Those of their detector for as many exposures as the most frequent filter has, with the variance image;
+    of several or unknown detectors, AstroDrizzle's.
     """
     detectors = {detector_of(one.header) for one in exposures}
     if len(detectors) > 1:
@@ -91,7 +87,8 @@ def usual_parameters(exposures: Sequence[InputExposure]) -> tuple[DrizzleParamet
     starts = [number(one.header, "EXPSTART") for one in exposures]
     start = min((value for value in starts if math.isfinite(value)), default=math.inf)
     name = filter_of(exposures[0]).lower()
-    chosen = drizzle_defaults(detector, start, "filter", len(exposures), name)
+    most = max(Counter(filter_of(one) for one in exposures).values())
+    chosen = drizzle_defaults(detector, start, "filter", most, name)
     return replace(chosen, final=replace(chosen.final, variance=True)), []
 
 

@@ -5,31 +5,30 @@ product is written aside, synced and renamed: killed at any moment, no part of i
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hapctl.processing.errors import NoViableDataError, RefusedError, TooLargeError, UsageProblemError
+from hapctl.processing.errors import NoViableDataError
+from hapctl.processing.imaging.compare_groups import (
+    CompareGroup,
+    GroupedComparison,
+    compare_groups,
+    compare_groups_of,
+)
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.durable import sync_folder, told_where
 from hapctl.processing.imaging.files_description import describe
 from hapctl.processing.imaging.grid import OutputGrid, chip_window
-from hapctl.processing.imaging.grid_choice import check_grid_parameters, final_grid
-from hapctl.processing.imaging.input_files import same_file, shown_size
-from hapctl.processing.imaging.kept_images import KeptImages
+from hapctl.processing.imaging.grid_choice import final_grid
+from hapctl.processing.imaging.kept_images import KeptGroup, KeptImages
 from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.open_files import Exposure, OpenFiles
 from hapctl.processing.imaging.parameters import DrizzleParameters
-from hapctl.processing.imaging.passes import (
-    Comparison,
-    compare_exposures,
-    comparison_grid,
-    drizzle_exposures,
-    measure_exposures,
-)
+from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
+from hapctl.processing.imaging.plane_store import plane_bytes
 from hapctl.processing.imaging.preview import binned_image, write_preview
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import (
@@ -38,37 +37,11 @@ from hapctl.processing.imaging.product_file import (
     WrittenProduct,
     aside,
     predicted_bytes,
-    separate_paths,
 )
+from hapctl.processing.imaging.product_places import Places, check_free, check_places, product_paths
 from hapctl.processing.imaging.product_units import in_units
-from hapctl.processing.imaging.step_choice import choose_steps
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.imaging.weights import open_map, weighted
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the results go.
-
-    Attributes
-    ----------
-    product : Path or None
-        The file of the product (``.fits`` may be left out); None: there is none.
-    separate : bool
-        A file for each image: OUT_sci.fits and so on.
-    preview : bool
-        A PNG beside the product.
-    keep : Path or None
-        Folder of intermediate products.
-    overwrite : bool
-        Whether older files may be replaced.
-    """
-
-    product: Path | None = None
-    separate: bool = False
-    preview: bool = True
-    keep: Path | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,8 +50,10 @@ class DrizzlePlan:
 
     Attributes
     ----------
-    final, comparison : OutputGrid or None
-        Grids of the final image and of the comparison, where they are made.
+    final : OutputGrid or None
+        Grid of the final image, where it is made.
+    groups : tuple of CompareGroup
+        What is compared with what, and on which grids.
     memory : MemoryPlan
     files : tuple of Path
         Of the product, without its preview.
@@ -89,7 +64,7 @@ class DrizzlePlan:
     """
 
     final: OutputGrid | None
-    comparison: OutputGrid | None
+    groups: tuple[CompareGroup, ...]
     memory: MemoryPlan
     files: tuple[Path, ...]
     disk: int
@@ -104,7 +79,7 @@ class DrizzledFiles:
     ----------
     exposures : tuple of tuples of PreparedChip
         With sky, masks and hits.
-    comparison : Comparison or None
+    comparison : GroupedComparison
     written : WrittenProduct or None
     preview : Path or None
     kept : tuple of Path
@@ -114,7 +89,7 @@ class DrizzledFiles:
     """
 
     exposures: tuple[Exposure, ...]
-    comparison: Comparison | None
+    comparison: GroupedComparison
     written: WrittenProduct | None
     preview: Path | None
     kept: tuple[Path, ...]
@@ -136,77 +111,47 @@ def plan_drizzle(
         No input touches the final image.
     """
     check_places(parameters, places)
-    steps = choose_steps(parameters, len(opened.exposures), watched=places.keep is not None)
-    comparison = comparison_grid(opened.chip_wcs, parameters) if steps.separate else None
-    told = [*opened.notes, *([steps.note] if steps.note else [])]
+    groups, told = compare_groups_of(opened, parameters, watched=places.keep is not None)
+    told = [*opened.notes, *told]
     final = (
         final_grid(opened.chip_wcs, parameters.final, parameters.lookup_origin) if places.product else None
     )
-    shapes = [[chip.shape for chip in exposure] for exposure in opened.exposures]
-    errors = all(chip.pixels.error(0, 1) is not None for chips in opened.exposures for chip in chips)
-    memory = plan_memory(
-        shapes, parameters, comparison=comparison, final=final, threads=threads, errors=errors
-    )
+    memory = _memory(opened, parameters, groups, final, threads)
     if final is None or places.product is None:
-        return DrizzlePlan(None, comparison, memory, (), 0, tuple(told))
+        return DrizzlePlan(None, tuple(groups), memory, (), 0, tuple(told))
     outside = _outside(opened, final, parameters)
     product = describe(opened, parameters, final, places.product.name)
     files = product_paths(places, product)
-    _check_free(files, places, opened)
+    check_free(files, places, opened.inputs)
     disk = predicted_bytes(product, separate=places.separate)
     told += [f"{name} does not touch the output image" for name in outside]
     maps = [one.file.weight_map for one in opened.inputs if one.file.weight_map is not None]
     if maps and parameters.final.weight != "IVM":
         told.append(f"weight maps are not used: final.weight is {parameters.final.weight}, not IVM")
-    return DrizzlePlan(final, comparison, memory, files, disk, tuple(told))
+    return DrizzlePlan(final, tuple(groups), memory, files, disk, tuple(told))
 
 
-def check_places(parameters: DrizzleParameters, places: Places) -> None:
-    """Refuse what can be seen without reading any pixel."""
-    check_grid_parameters(parameters.final)
-    if parameters.final.enabled != (places.product is not None):
-        if parameters.final.enabled:
-            raise UsageProblemError("no name for the product", "give -o OUT, or --set final.enabled=false")
-        raise UsageProblemError("-o OUT without a final image", "leave out one of -o and final.enabled=false")
-    if places.product is None and places.keep is None:
-        raise UsageProblemError("nothing would be written", "give -o OUT, or --keep DIR for single steps")
-    if places.product is not None:
-        check_folder(places.product.absolute().parent)
-    if (
-        places.keep is not None
-        and places.keep.is_dir()
-        and any(places.keep.iterdir())
-        and not places.overwrite
-    ):
-        raise RefusedError(f"the folder {places.keep} is not empty", "name another, or give --overwrite")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not there or can't be written."""
-    if not folder.is_dir():
-        raise RefusedError(f"the folder {folder} is not there", f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RefusedError(f"the folder {folder} can't be written", "write to another folder")
-
-
-def product_paths(places: Places, product: ProductDescription) -> tuple[Path, ...]:
-    """Return the files of the product."""
-    assert places.product is not None
-    if places.separate:
-        return separate_paths(places.product, product)
-    name = places.product.name
-    return (places.product if name.endswith(".fits") else places.product.with_name(f"{name}.fits"),)
-
-
-def _check_free(files: Sequence[Path], places: Places, opened: OpenFiles) -> None:
-    pictures = [files[0].with_suffix(".png")] if places.preview else []
-    for path in (*files, *pictures):
-        if any(same_file(path, one.file.path) for one in opened.inputs):
-            raise RefusedError(f"{path} is an input", "give another -o")
-        if path.is_dir():
-            raise RefusedError(f"{path} is a folder", "give another -o")
-        if path.exists() and not places.overwrite:
-            raise RefusedError(f"{path} is there already", "give another -o, or --overwrite")
+def _memory(
+    opened: OpenFiles,
+    parameters: DrizzleParameters,
+    groups: Sequence[CompareGroup],
+    final: OutputGrid | None,
+    threads: int,
+) -> MemoryPlan:
+    """Predict the memory: of the largest group, and, where pixels lack ERR, the planes of the others."""
+    shapes = [[chip.shape for chip in exposure] for exposure in opened.exposures]
+    errors = all(chip.pixels.error(0, 1) is not None for chips in opened.exposures for chip in chips)
+    grids = sorted((group.grid for group in groups), key=plane_bytes, reverse=True)
+    plan = plan_memory(
+        shapes,
+        parameters,
+        comparison=grids[0] if grids else None,
+        final=final,
+        threads=threads,
+        errors=errors,
+    )
+    others = 0 if errors else sum(map(plane_bytes, grids[1:]))
+    return MemoryPlan(plan.peak + others, plan.scratch)
 
 
 def _outside(opened: OpenFiles, grid: OutputGrid, parameters: DrizzleParameters) -> tuple[str, ...]:
@@ -258,7 +203,7 @@ def drizzle_files(
         return _run(opened, parameters, plan, places, threads, watcher, None)
     with told_where(places.keep):
         places.keep.mkdir(parents=True, exist_ok=True)
-    with KeptImages(places.keep, opened.exposures, plan.comparison, watcher) as keeper:
+    with KeptImages(places.keep, opened.exposures, watcher) as keeper:
         return _run(opened, parameters, plan, places, threads, keeper, keeper)
 
 
@@ -278,18 +223,16 @@ def _run(
         )
         if keeper is not None:
             keeper.skies(exposures)
-        comparison = None
-        if plan.comparison is not None:
-            comparison = compare_exposures(
-                exposures,
-                parameters,
-                grid=plan.comparison,
-                threads=threads,
-                scratch=plan.files[0].absolute().parent if plan.files else places.keep,
-                observer=observer,
-                clock=clock,
-            )
-            exposures = comparison.exposures
+        comparison = compare_groups(
+            exposures,
+            plan.groups,
+            parameters,
+            [observer if keeper is None else KeptGroup(keeper, group) for group in plan.groups],
+            threads=threads,
+            scratch=plan.files[0].absolute().parent if plan.files else places.keep,
+            clock=clock,
+        )
+        exposures = comparison.exposures
     written, preview = None, None
     if plan.final is not None:
         weighted_chips = _weighted(opened, exposures, parameters, plan.final)
@@ -361,22 +304,3 @@ def _preview(final: Path) -> Path:
     finally:
         aside(picture).unlink(missing_ok=True)
     return picture
-
-
-def check_room(plan: DrizzlePlan, places: Places) -> None:
-    """Refuse work for whose product or scratch file the disk has no room.
-
-    Raises
-    ------
-    TooLargeError
-    """
-    folder = plan.files[0].absolute().parent if plan.files else places.keep
-    needed = plan.disk + plan.memory.scratch
-    if folder is None or not folder.is_dir():
-        return
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise TooLargeError(
-            f"{folder} has {shown_size(free)} free, {shown_size(needed)} are needed",
-            "free space, or write to another disk",
-        )

@@ -1,9 +1,9 @@
 """Intermediate products written to a folder as the steps make them: what ``--keep`` asks for.
 
 Names are those of AstroDrizzle where it has such files: ``ROOT_single_sci.fits``, ``ROOT_single_wht.fits``,
-``median.fits``, ``ROOT_sciN_blt.fits``, ``ROOT_crmask.fits``; and ``ROOT_static_mask.fits``,
-``ROOT_untested.fits``, ``depth.fits`` (exposures that see a pixel), ``skies.txt`` (as ``sky.file`` takes it).
-Files are written aside and get their names when all is done.
+``median.fits`` (of several filters with their names), ``ROOT_sciN_blt.fits``, ``ROOT_crmask.fits``; and
+``ROOT_static_mask.fits``, ``ROOT_untested.fits``, ``depth.fits`` (exposures that see a pixel), ``skies.txt``
+(as ``sky.file`` takes it). Files are written aside and get their names when all is done.
 """
 
 import os
@@ -15,8 +15,8 @@ from types import TracebackType
 
 import numpy as np
 from astropy.io import fits
+from hapctl.processing.imaging.compare_groups import CompareGroup
 from hapctl.processing.imaging.durable import sync_folder, told_where
-from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer, Rows
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -106,15 +106,12 @@ class KeptImages(Observer):
     ----------
     folder : Path
     exposures : sequence of sequences of PreparedChip
-    grid : OutputGrid or None
-        Of the comparison.
     others : Observer
         Sees everything as well.
     """
 
     folder: Path
     exposures: Sequence[Sequence[PreparedChip]]
-    grid: OutputGrid | None = None
     others: Observer = field(default_factory=Observer)
     takes_images = True
     _images: dict[str, RowImage] = field(default_factory=dict)
@@ -127,29 +124,7 @@ class KeptImages(Observer):
 
     def static_mask(self, exposure: int, chip: int, mask: PackedMask) -> None:
         """Keep the static mask of a chip."""
-        self._keep_mask(exposure, chip, "static_mask", mask)
-
-    def single(self, exposure: int, y0: int, x0: int, sci: Rows, wht: Rows) -> None:
-        """Keep a part of a single drizzle."""
-        root = self._root(exposure)
-        self._on_grid(f"{root}_single_sci", "f4", np.nan, "ELECTRONS/S").put(y0, x0, sci)
-        self._on_grid(f"{root}_single_wht", "f4", 0.0, "S").put(y0, x0, wht)
-
-    def combined(self, y0: int, x0: int, plane: Rows, depth: NDArray[np.uint16]) -> None:
-        """Keep a part of the combined plane and of its depth."""
-        self._on_grid("median", "f4", np.nan, "ELECTRONS/S").put(y0, x0, plane)
-        self._on_grid("depth", "i2", 0, "EXPOSURES").put(y0, x0, depth)
-
-    def blotted(self, exposure: int, chip: int, y0: int, rows: Rows) -> None:
-        """Keep rows of a blotted plane."""
-        pixels = self.exposures[exposure][chip].pixels
-        name = f"{self._root(exposure)}_sci{pixels.extver}_blt"
-        self._image(name, pixels.shape, "f4", np.nan, _unit("ELECTRONS")).put(y0, 0, rows)
-
-    def masks(self, exposure: int, chip: int, hits: PackedMask, untested: PackedMask) -> None:
-        """Keep the cosmic-ray mask of a chip and its untested pixels."""
-        self._keep_mask(exposure, chip, "crmask", hits)
-        self._keep_mask(exposure, chip, "untested", untested)
+        self.keep_mask(exposure, chip, "static_mask", mask)
 
     def skies(self, exposures: Sequence[Sequence[PreparedChip]]) -> None:
         """Keep the skies, in units of SCI."""
@@ -161,23 +136,20 @@ class KeptImages(Observer):
             lines.append(f"{chips[0].pixels.path.name} {values}")
         aside(self.folder / "skies.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _root(self, exposure: int) -> str:
+    def root(self, exposure: int) -> str:
+        """Return what the names of an exposure's files begin with."""
         return root_of(self.exposures[exposure][0].pixels.path)
 
-    def _keep_mask(self, exposure: int, chip: int, kind: str, mask: PackedMask) -> None:
+    def keep_mask(self, exposure: int, chip: int, kind: str, mask: PackedMask) -> None:
+        """Keep a mask of a chip."""
         extver = self.exposures[exposure][chip].pixels.extver
         with self._lock:
-            self._masks.setdefault(f"{self._root(exposure)}_{kind}", {})[extver] = mask
+            self._masks.setdefault(f"{self.root(exposure)}_{kind}", {})[extver] = mask
 
-    def _on_grid(self, name: str, kind: str, fill: float, unit: str) -> RowImage:
-        assert self.grid is not None
-        header = self.grid.header()
-        header["BUNIT"] = unit
-        return self._image(name, self.grid.shape, kind, fill, header)
-
-    def _image(
+    def image(
         self, name: str, shape: tuple[int, int], kind: str, fill: float, header: fits.Header
     ) -> RowImage:
+        """Return the image of a name; made when it is first asked for."""
         with self._lock:
             if name not in self._images:
                 self._images[name] = RowImage(self.folder / f"{name}.fits", shape, kind, header, fill)
@@ -214,6 +186,56 @@ class KeptImages(Observer):
             aside(path).unlink(missing_ok=True)
 
 
+@dataclass
+class KeptGroup(Observer):
+    """Keeps what the comparison of a group of exposures makes, under the numbers of all exposures.
+
+    Attributes
+    ----------
+    keeper : KeptImages
+    group : CompareGroup
+    """
+
+    keeper: KeptImages
+    group: CompareGroup
+    takes_images = True
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        """Pass on."""
+        self.keeper.progress(step, done, total)
+
+    def single(self, exposure: int, y0: int, x0: int, sci: Rows, wht: Rows) -> None:
+        """Keep a part of a single drizzle."""
+        root = self.keeper.root(self.group.members[exposure])
+        self._on_grid(f"{root}_single_sci", "f4", np.nan, "ELECTRONS/S").put(y0, x0, sci)
+        self._on_grid(f"{root}_single_wht", "f4", 0.0, "S").put(y0, x0, wht)
+
+    def combined(self, y0: int, x0: int, plane: Rows, depth: NDArray[np.uint16]) -> None:
+        """Keep a part of the combined plane and of its depth."""
+        ending = f"_{self.group.label}" if self.group.label else ""
+        self._on_grid(f"median{ending}", "f4", np.nan, "ELECTRONS/S").put(y0, x0, plane)
+        self._on_grid(f"depth{ending}", "i2", 0, "EXPOSURES").put(y0, x0, depth)
+
+    def blotted(self, exposure: int, chip: int, y0: int, rows: Rows) -> None:
+        """Keep rows of a blotted plane."""
+        number = self.group.members[exposure]
+        pixels = self.keeper.exposures[number][chip].pixels
+        name = f"{self.keeper.root(number)}_sci{pixels.extver}_blt"
+        header = fits.Header({"BUNIT": "ELECTRONS"})
+        self.keeper.image(name, pixels.shape, "f4", np.nan, header).put(y0, 0, rows)
+
+    def masks(self, exposure: int, chip: int, hits: PackedMask, untested: PackedMask) -> None:
+        """Keep the cosmic-ray mask of a chip and its untested pixels."""
+        number = self.group.members[exposure]
+        self.keeper.keep_mask(number, chip, "crmask", hits)
+        self.keeper.keep_mask(number, chip, "untested", untested)
+
+    def _on_grid(self, name: str, kind: str, fill: float, unit: str) -> RowImage:
+        header = self.group.grid.header()
+        header["BUNIT"] = unit
+        return self.keeper.image(name, self.group.grid.shape, kind, fill, header)
+
+
 def _write_masks(path: Path, masks: Mapping[int, PackedMask]) -> None:
     """Write a byte image for each chip, MASK with its EXTVER: 1 where set."""
     hdus = fits.HDUList([fits.PrimaryHDU()])
@@ -226,10 +248,6 @@ def _write_masks(path: Path, masks: Mapping[int, PackedMask]) -> None:
         hdus.writeto(file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _unit(unit: str) -> fits.Header:
-    return fits.Header({"BUNIT": unit})
 
 
 def root_of(path: Path) -> str:

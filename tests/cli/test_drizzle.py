@@ -156,7 +156,8 @@ def test_intermediate_products_are_kept_if_asked_for(visit: list[Path]) -> None:
         expected += [f"{root}_{kind}.fits" for kind in ("crmask", "untested", "sci1_blt", "sci2_blt")]
     assert files("parts") == sorted(expected)
     assert made["kept"] == [f"parts/{name}" for name in sorted(expected)]
-    grid = made["comparison_grid"]
+    (group,) = made["comparisons"]
+    grid = group["grid"]
     with fits.open("parts/median.fits") as hdus:
         assert hdus[0].data.shape == (grid["ny"], grid["nx"])
         assert hdus[0].header["CRPIX1"] == grid["crpix"][0]
@@ -270,17 +271,32 @@ def test_weight_maps_of_a_list_are_used(visit: list[Path]) -> None:
 
 def test_one_exposure_has_nothing_to_be_compared_with(visit: list[Path]) -> None:
     made = report(visit[0], "-o", "out", "--set", "cosmic_rays.enabled=true")
-    assert made["comparison_grid"] is None
+    assert made["comparisons"] == []
     assert any("nothing to find cosmic rays by" in note for note in made["notes"])
 
 
-def test_several_detectors_and_filters_go_into_one_image(visit: list[Path], tmp_path: Path) -> None:
-    other = write_member(tmp_path, 7, FILTER1="F814W", DETECTOR="HRC")
-    done = drizzle(visit[0], other, "-o", "both", *FINAL_ONLY)
-    assert done.exit_code == 0, done.stderr
-    assert "several detectors" in done.stderr
-    header = fits.getheader("both.fits")
+def test_several_detectors_and_filters_go_into_one_image_and_are_compared_within_each(
+    visit: list[Path], tmp_path: Path
+) -> None:
+    others = [write_member(tmp_path, number, FILTER1="F814W") for number in (3, 4)]
+    lone = write_member(tmp_path, 7, DETECTOR="HRC")
+    Path("plain.toml").write_text(drizzle("--show-config").stdout)
+    rays = ("--config", "plain.toml")
+    made = report(*visit, *others, lone, "-o", "all", "--keep", "parts", *rays, "--no-preview")
+    header = fits.getheader("all.fits")
     assert (header["DETECTOR"], header["FILTER"]) == ("WFC;HRC", "F606W;F814W")
+    assert "exposures of several detectors: the defaults are those of no detector" in made["notes"]
+    assert "HRC F606W: one exposure: nothing to find cosmic rays by" in made["notes"]
+    assert [(one["label"], one["members"]) for one in made["comparisons"]] == [
+        ("wfc_f606w", [0, 1, 2]),
+        ("wfc_f814w", [3, 4]),
+        ("hrc_f606w", [5]),
+    ]
+    assert {"median_wfc_f606w.fits", "depth_wfc_f814w.fits"} <= set(files("parts"))
+    masks = fits.getdata("parts/jdrz01a4q_flc_crmask.fits", ("MASK", 1))
+    pair = report(*others, "-o", "pair", "--no-preview", *rays)
+    flagged = pair["inputs"][1]["chips"][0]["flagged_fraction"]
+    assert float((masks != 0).mean()) == pytest.approx(flagged)
 
 
 def test_a_grid_is_taken_from_a_product(visit: list[Path]) -> None:
