@@ -1,12 +1,14 @@
 """Moving targets: the target falls together, dithers stay, and the headers decide how."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.wcs import WCS
 from hapctl.processing.astrometry.mapping import pixel_to_sky, sky_to_pixel
 from hapctl.processing.astrometry.solution import ChipWcs, WcsSolution
 from hapctl.processing.errors import RefusedError, UsageProblemError
@@ -16,8 +18,13 @@ from hapctl.processing.imaging.moving_target import (
     is_moving,
     target_position,
 )
+from hapctl.processing.simulation.distortion import linear_wcs
+from hapctl.processing.simulation.plan import VisitPlan
+from hapctl.processing.simulation.pointing import Pointing, repointed
+from hapctl.processing.simulation.visit import simulate_visit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.commands import run_here
 from support.data import data_file
 from support.synthetic_chips import plain_chip
 
@@ -123,3 +130,46 @@ def test_damaged_keywords_are_no_position() -> None:
     primary = fits.Header({"RA_TARG": "N/A", "DEC_TARG": 10.0, "POSTARG1": 0.0, "POSTARG2": 0.0})
     science = fits.Header({"RA_APER": 10.0, "DEC_APER": 95.0, "PA_APER": 1.0})
     assert target_position(primary, science, "x") == TargetPosition("x", None, None)
+
+
+def follow(path: Path, east_arcsec: float, north_arcsec: float) -> None:
+    """Let the telescope have followed its target: the same pixels, taken elsewhere on the sky."""
+    with fits.open(path, mode="update") as hdus:
+        primary = hdus[0].header
+        here = Pointing(primary["RA_TARG"], primary["DEC_TARG"], primary["PA_V3"])
+        cosine = np.cos(np.radians(here.dec))
+        there = replace(here, ra=here.ra + east_arcsec / 3600 / cosine, dec=here.dec + north_arcsec / 3600)
+        primary.update({"MTFLAG": "T", "RA_TARG": there.ra, "DEC_TARG": there.dec})
+        for hdu in hdus:
+            if hdu.name == "SCI":
+                linear = repointed(linear_wcs(hdu.header), here, there)
+                hdu.header["CRVAL1"], hdu.header["CRVAL2"] = linear.crval
+                for i, j in np.ndindex(2, 2):
+                    hdu.header[f"CD{i + 1}_{j + 1}"] = float(linear.cd[i, j])
+                for key, value in zip(("RA_APER", "DEC_APER"), linear.crval, strict=True):
+                    hdu.header[key] = value  # not where POSTARG says: only the target's own position will do
+                del hdu.header["PA_APER"]
+
+
+def test_a_product_of_a_target_that_moved_is_the_one_it_would_be_had_it_not(tmp_path: Path) -> None:
+    """Two exposures with a dither of 2.7 arcsec; between them the target moves by 50 arcsec."""
+    plan = VisitPlan(visit="ihap01", detector="UVIS", filters=("F606W",), exposures=2, chip_shape=(160, 320))
+    plan = replace(plan, stars=60, galaxies=2, pointing_error=0.0, roll_error=0.0, scale_error=0.0)
+    options = ("--set", "static_mask.enabled=false", "--set", "final.variance=false", "--no-preview")
+    images = []
+    for name in ("still", "moving"):
+        made = simulate_visit(tmp_path / name, plan)
+        if name == "moving":
+            follow(made.files[0], 0.0, 0.0)
+            follow(made.files[1], 40.0, -30.0)
+        done = run_here(("drizzle", *made.files, "-o", tmp_path / name / "product", *options))
+        assert done.exit_code == 0, done.stderr
+        assert ("aligned on the moving target by its target positions" in done.stderr) is (name == "moving")
+        with fits.open(tmp_path / name / "product.fits") as hdus:
+            images.append((hdus["SCI"].data, hdus["WHT"].data, WCS(hdus["SCI"].header).wcs.crval))
+    still, moving = images
+    assert still[2] == pytest.approx(moving[2], abs=1e-9)
+    assert moving[1] == pytest.approx(still[1], rel=1e-4, abs=1e-3)
+    seen = still[1] > 0
+    assert np.array_equal(seen, moving[1] > 0)
+    assert moving[0][seen] == pytest.approx(still[0][seen], rel=1e-4, abs=1e-4)
