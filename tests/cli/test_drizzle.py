@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,9 +17,17 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.cli.help import TOPICS
+from hapctl.cli.main import command_for
+from hapctl.cli.progress import BarProgress, LineProgress
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.parameter_file import changed, parse_parameters, read_parameter_file
+from hapctl.processing.imaging.parameter_file import (
+    changed,
+    parse_parameters,
+    parse_setting,
+    read_parameter_file,
+)
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from rich.progress import Progress
 from support.commands import Result, run_here
 from support.drizzle_visit import write_member, write_visit
 
@@ -469,6 +478,34 @@ def test_topics_are_shown_alone_and_with_the_command(topic: str) -> None:
     assert max(map(len, alone.stdout.splitlines())) <= 110
     assert topic in run_here(("help",)).stdout
     assert run_here(("help", "--json", topic)).json()["text"] == TOPICS[topic][1]
+
+
+def test_examples_of_topics_are_understood() -> None:
+    text = "\n".join(text for _, text in TOPICS.values()).replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("hapctl ")]
+    assert len(lines) >= 3
+    for line in lines:
+        _, name, *words = shlex.split(line)
+        with command_for(name).make_context(name, words) as context:
+            assert {change.parameter.name for change in map(parse_setting, context.params["settings"])}
+
+
+def test_progress_is_told_by_bars_on_a_terminal_and_by_lines_elsewhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = LineProgress(seconds=0.0)
+    lines.progress("cosmic_rays", 1, 4)
+    LineProgress(seconds=60.0).progress("final", 1, 2)
+    assert capsys.readouterr().err == "hapctl: cosmic_rays 25 %\n"
+    with Progress(disable=True) as bars:
+        shown = BarProgress(bars)
+        for done in (1, 2):
+            shown.progress("cosmic_rays", done, 4)
+        shown.progress("final", 1, 1)
+        assert [(task.description, task.completed, task.total) for task in bars.tasks] == [
+            ("cosmic rays", 2, 4),
+            ("final", 1, 1),
+        ]
 
 
 def test_the_grid_of_a_report_is_that_of_the_file(visit: list[Path]) -> None:

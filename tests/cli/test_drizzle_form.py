@@ -53,7 +53,7 @@ def test_every_parameter_has_its_row_with_help_unit_and_default(tmp_path: Path) 
     assert driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive) is None
 
 
-def test_what_is_typed_is_checked_and_saved(tmp_path: Path) -> None:
+def test_what_is_typed_is_checked_alone_and_together_and_saved(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
 
     async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
@@ -67,6 +67,12 @@ def test_what_is_typed_is_checked_and_saved(tmp_path: Path) -> None:
         await pilot.press("ctrl+s")
         assert not path.exists()
         await pilot.press("backspace", *"0.8")
+        form.query_one("#final-ra Input", Input).value = "150"
+        await pilot.pause()
+        assert "final.ra without final.dec" in status(form)
+        await pilot.press("ctrl+s")
+        assert not path.exists()
+        form.query_one("#final-ra Input", Input).value = ""
         form.query_one("#final-kernel Select", Select).value = "turbo"
         form.query_one("#final-context Switch", Switch).value = False
         form.query_one("#final-bits Input", Input).value = "64,32"
@@ -83,36 +89,34 @@ def test_what_is_typed_is_checked_and_saved(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["p.toml"]
 
 
-def test_parameters_that_contradict_one_another_are_not_saved(tmp_path: Path) -> None:
-    async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
-        form.query_one("#final-ra Input", Input).value = "150"
-        await pilot.pause()
-        assert "final.ra without final.dec" in status(form)
-        await pilot.press("ctrl+s")
-        form.query_one("#final-ra Input", Input).value = ""
-        await pilot.pause()
-        assert status(form) == "nothing is wrong"
-
-    driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive)
-    assert not (tmp_path / "p.toml").exists()
-
-
-def test_a_file_that_was_not_loaded_is_replaced_on_a_second_wish_only(tmp_path: Path) -> None:
+def test_a_file_that_was_not_loaded_is_replaced_on_a_second_wish_and_another_name_may_be_given(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "p.toml"
     path.write_text("# mine\n")
 
-    async def once(form: ParameterForm, pilot: Pilot[str]) -> None:
+    async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
+        await pilot.press("ctrl+s")
+        assert path.read_text() == "# mine\n"
+        await pilot.press("ctrl+s")
+        assert saved(path) == DEFAULTS
+        form.query_one("#file", Input).value = str(tmp_path / "none" / "q.toml")
+        await pilot.press("ctrl+s")
+        form.query_one("#file", Input).value = str(tmp_path / "q.toml")
+        await pilot.press("ctrl+s", "ctrl+q")
+
+    assert driven(ParameterForm(DEFAULTS, path), drive) == str(tmp_path / "q.toml")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["p.toml", "q.toml"]
+
+
+def test_a_file_that_was_loaded_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text("# loaded\n")
+
+    async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
         await pilot.press("ctrl+s")
 
-    async def twice(form: ParameterForm, pilot: Pilot[str]) -> None:
-        await pilot.press("ctrl+s", "ctrl+s")
-
-    driven(ParameterForm(DEFAULTS, path), once)
-    assert path.read_text() == "# mine\n"
-    driven(ParameterForm(DEFAULTS, path), twice)
-    assert saved(path) == DEFAULTS
-    path.write_text("# loaded\n")
-    driven(ParameterForm(DEFAULTS, path, loaded=True), once)
+    driven(ParameterForm(DEFAULTS, path, loaded=True), drive)
     assert saved(path) == DEFAULTS
 
 
@@ -132,17 +136,6 @@ def test_changes_are_given_up_on_a_second_wish_only_and_a_default_comes_back(tmp
 
     assert driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive) is None
     assert not (tmp_path / "p.toml").exists()
-
-
-def test_another_name_may_be_given_and_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
-        form.query_one("#file", Input).value = str(tmp_path / "none" / "q.toml")
-        await pilot.press("ctrl+s")
-        form.query_one("#file", Input).value = str(tmp_path / "q.toml")
-        await pilot.press("ctrl+s", "ctrl+q")
-
-    assert driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive) == str(tmp_path / "q.toml")
-    assert [file.name for file in tmp_path.iterdir()] == ["q.toml"]
 
 
 @pytest.mark.usefixtures("clean_environment")
