@@ -1,28 +1,37 @@
-"""Drizzle chips onto a grid with the square kernel, band by band.
+"""Drizzle chips onto a grid, band by band.
 
-Contract: sums run in float64 over inputs in their order, in each over fixed tiles of 32 rows and 512
-columns of the detector, in each of them over rows, then columns; and every output pixel is summed in one
-band. So the pixels are the same bits for any number of threads and any height of the bands. Flux is
-d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs inside the grid.
+Contract: sums run in float64 over inputs in their order, in each over blocks of 32 rows of the detector,
+in each of them over fixed tiles of columns, then rows, then columns; and every output pixel is summed in
+one band. So the pixels are the same bits for any number of threads and any height of the bands. Flux is
+d * s^2 with s = output scale / IDCSCALE, hence sum(SCI * WHT) = s^2 sum(d * w) for inputs inside the grid;
+VAR = s^4 sum((w a)^2 v) / (sum w a)^2, a the share of an input pixel that an output pixel receives.
 Memory is bounded by the bands in work, never by the inputs.
 
-What contributes nothing is listed in ``hapctl.ext.square``; where nothing contributes SCI is the fill
-value, WHT and CTX are 0.
+What contributes nothing is listed in ``ext/square.pxi`` and ``ext/kernels.pxi``; where nothing contributes
+SCI is the fill value, VAR is NaN, WHT and CTX are 0.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from hapctl.ext.mapping import ChipDistortion
-from hapctl.ext.square import add_pixels, finish
+from hapctl.ext.square import finish, finish_variances
 from hapctl.processing.astrometry.mapping import distortion, homography
-from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
+from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.errors import UsageProblemError
+from hapctl.processing.imaging.drizzle_data import Band, DrizzledImage, DrizzleInput
 from hapctl.processing.imaging.grid import OutputGrid, map_to_grid, native_scale
+from hapctl.processing.imaging.kernels import (
+    MAY_BE_NEGATIVE,
+    AddPixels,
+    add_function,
+    check_kernel,
+    reach_beyond_corners,
+)
 from hapctl.processing.imaging.reach import CELL, Reach, reach_of
 from numpy.typing import NDArray
 
@@ -31,92 +40,17 @@ __all__ = [
     "DrizzleInput",
     "DrizzledImage",
     "drizzle_bands",
+    "drizzle_image",
     "drizzle_square",
     "map_to_grid",
     "predict_memory",
+    "prepare_drizzle",
 ]
 
-Pixels = tuple[NDArray[np.float32], NDArray[np.float32]]
-ReadRows = Callable[[int, int], Pixels]
-ReadBlock = Callable[[int, int, int, int], Pixels]
-ReadVariance = Callable[[int, int, int, int], NDArray[np.float32]]
-
 BAND_BYTES = 48 * 2**20
+WORKSPACE_BYTES = 2**19
 LEAST_PIXFRAC = 0.01
-# The output that 32 rows of so many columns touch stays in a second-level cache, however they are turned.
-TILE_COLUMNS = 512
 FINEST_RATIO = 1.0 / 64.0  # of output to input scale; the kernel drops quadrilaterals wider than 128 pixels
-
-
-@dataclass(frozen=True)
-class DrizzleInput:
-    """One chip to drizzle.
-
-    Attributes
-    ----------
-    chip : ChipWcs
-        Its WCS; IDCSCALE must be known.
-    read_rows : callable
-        ``read_rows(y0, y1)`` gives values and weights of detector rows y0 to y1 (the last excluded), each
-        (y1 - y0, nx) float32. It is called from several threads at once, and again for every band.
-    exposure_time : float
-        Seconds, for the lists of a product; weights are taken as ``read_rows`` gives them.
-    context_bit : int or None
-        Running number of the chip in the context image, from 0; its place in the list by default.
-    read_block : callable or None
-        ``read_block(y0, y1, x0, x1)``: the same, of columns x0 to x1 only, shape (y1 - y0, x1 - x0). A band
-        of a turned chip needs a few columns of many rows.
-    read_variance : callable or None
-        ``read_variance(y0, y1, x0, x1)`` gives the variance of the values, float32, in units of values
-        squared; asked for only where VAR is made.
-    """
-
-    chip: ChipWcs
-    read_rows: ReadRows
-    exposure_time: float = 1.0
-    context_bit: int | None = None
-    read_block: ReadBlock | None = None
-    read_variance: ReadVariance | None = None
-
-    def pixels(self, y0: int, y1: int, x0: int, x1: int) -> Pixels:
-        """Rows y0 to y1, whole, float32; outside columns x0 to x1 they may hold anything."""
-        if self.read_block is None:
-            values, weights = self.read_rows(y0, y1)
-            return np.ascontiguousarray(values, np.float32), np.ascontiguousarray(weights, np.float32)
-        rows = np.empty((2, y1 - y0, self.chip.shape[1]), dtype=np.float32)
-        rows[0, :, x0:x1], rows[1, :, x0:x1] = self.read_block(y0, y1, x0, x1)
-        return rows[0], rows[1]
-
-
-@dataclass(frozen=True)
-class Band:
-    """Rows y0 to y0 + n of an output.
-
-    Attributes
-    ----------
-    y0 : int
-        First output row, 0-based.
-    sci, wht : ndarray, shape (n, nx), float32
-    ctx : ndarray, shape (planes, n, nx), int32
-        Chip k is bit k % 32 of plane k // 32; no planes where context was not asked for.
-    var : ndarray, shape (n, nx), float32, or None
-        Variance of SCI, pixel by pixel; NaN where WHT is 0. None where it was not asked for.
-    """
-
-    y0: int
-    sci: NDArray[np.float32]
-    wht: NDArray[np.float32]
-    ctx: NDArray[np.int32]
-    var: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True)
-class DrizzledImage:
-    """A whole output: sci and wht (ny, nx) float32, ctx (planes, ny, nx) int32."""
-
-    sci: NDArray[np.float32]
-    wht: NDArray[np.float32]
-    ctx: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -124,99 +58,122 @@ class PreparedInput:
     """An input with its map to the grid."""
 
     source: DrizzleInput
-    kernel: ChipDistortion
+    distortion: ChipDistortion
     matrix: NDArray[np.float64]
     reach: Reach
+    beyond: float
+    add_pixels: AddPixels
     flux_scale: float
     plane: int
     bit: int
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What a band adds up; no variance where it is not asked for."""
+
+    first_row: int
+    pairs: NDArray[np.float64]
+    context: NDArray[np.int32]
+    variance: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
 class Drizzle:
-    """What all bands of a run share."""
+    """What all bands of a run share; made by ``prepare_drizzle``."""
 
     inputs: tuple[PreparedInput, ...]
     grid: OutputGrid
+    kernel: str
     pixfrac: float
     planes: int
+    variance: bool
     fill_value: float
 
     def band(self, y0: int, y1: int) -> Band:
-        """Drizzle output rows y0 to y1."""
-        rows, nx = y1 - y0, self.grid.shape[1]
-        sums = np.zeros((rows, nx, 2))
-        ctx = np.zeros((self.planes, rows, nx), dtype=np.int32)
+        """Drizzle output rows y0 to y1: any rows, in any order, from any number of threads at once."""
+        shape = y1 - y0, self.grid.shape[1]
+        sums = Sums(
+            y0,
+            np.zeros((*shape, 2)),
+            np.zeros((self.planes, *shape), dtype=np.int32),
+            np.zeros(shape) if self.variance else None,
+        )
         for prepared in self.inputs:
-            self.add(prepared, sums, ctx, y0)
-        sci, wht = np.empty((rows, nx), dtype=np.float32), np.empty((rows, nx), dtype=np.float32)
-        finish(sums, sci, wht, self.fill_value)
-        return Band(y0, sci, wht, ctx)
+            self.add(prepared, sums)
+        return self.finished(sums, *np.empty((3 if self.variance else 2, *shape), dtype=np.float32))
 
-    def add(
-        self, prepared: PreparedInput, sums: NDArray[np.float64], ctx: NDArray[np.int32], y0: int
-    ) -> None:
+    def add(self, prepared: PreparedInput, sums: Sums) -> None:
         """Add one input to the sums of a band, block of rows after block of rows."""
         source = prepared.source
-        plane = ctx[prepared.plane] if self.planes else None
-        for first, stop, left, right in prepared.reach.blocks(y0, y0 + sums.shape[0], sums.shape[1]):
+        rows, nx = sums.pairs.shape[:2]
+        stop_row = sums.first_row + rows
+        for first, stop, left, right in prepared.reach.blocks(sums.first_row, stop_row, nx, prepared.beyond):
             values, weights = source.pixels(first, stop, left, right)
-            for columns in tiles(left, right):
-                add_pixels(
-                    prepared.kernel,
-                    prepared.matrix,
-                    values,
-                    weights,
-                    first,
-                    columns,
-                    prepared.flux_scale,
-                    self.pixfrac,
-                    sums,
-                    plane,
-                    prepared.bit,
-                    y0,
-                )
+            prepared.add_pixels(
+                chip=prepared.distortion,
+                homography=prepared.matrix,
+                values=values,
+                weights=weights,
+                first_row=first,
+                columns=(left, right),
+                flux_scale=prepared.flux_scale,
+                pixfrac=self.pixfrac,
+                sums=sums.pairs,
+                context=sums.context[prepared.plane] if self.planes else None,
+                bit=prepared.bit,
+                first_output_row=sums.first_row,
+                variances=None if sums.variance is None else source.variance(first, stop, left, right),
+                variance_sums=sums.variance,
+            )
+
+    def finished(
+        self,
+        sums: Sums,
+        sci: NDArray[np.float32],
+        wht: NDArray[np.float32],
+        var: NDArray[np.float32] | None = None,
+    ) -> Band:
+        """Turn sums into a band, filling the arrays given."""
+        finish(sums.pairs, sci, wht, self.fill_value)
+        if var is not None and sums.variance is not None:
+            finish_variances(sums.pairs, sums.variance, var, float("nan"))
+        if self.kernel in MAY_BE_NEGATIVE:
+            nothing = ~(wht > 0.0)
+            wht[nothing] = 0.0
+            sums.context[:, nothing] = 0
+        return Band(sums.first_row, sci, wht, sums.context, var)
 
 
-def tiles(left: int, right: int) -> list[tuple[int, int]]:
-    """Columns left to right cut where the detector's tiles end, wherever they begin."""
-    starts = range(left // TILE_COLUMNS * TILE_COLUMNS, right, TILE_COLUMNS)
-    return [(max(left, start), min(right, start + TILE_COLUMNS)) for start in starts]
-
-
-def drizzle_bands(
+def prepare_drizzle(
     inputs: Sequence[DrizzleInput],
     grid: OutputGrid,
     *,
+    kernel: str = "square",
     pixfrac: float = 1.0,
-    threads: int = 1,
-    band_rows: int | None = None,
     origin: LookupOrigin = "hst",
     context: bool = True,
+    variance: bool = False,
     fill_value: float = float("nan"),
-) -> Iterator[Band]:
-    """Drizzle chips onto a grid and hand the bands out from the bottom up.
+) -> Drizzle:
+    """Find how each chip falls on a grid, once for any number of bands.
 
     Parameters
     ----------
     inputs : sequence of DrizzleInput
     grid : OutputGrid
+    kernel : str
+        One of ``parameters.KERNELS``.
     pixfrac : float
         Side of the shrunken input pixel, 0.01 to 1.
-    threads : int
-        Bands in work at once.
-    band_rows : int, optional
-        Height of a band; by default what keeps its sums near 48 MiB.
     origin : {"hst", "fits"}
         Where lookup tables begin.
     context : bool
         Whether to make the context image.
+    variance : bool
+        Whether to make VAR from ``read_variance`` of the inputs.
     fill_value : float
         SCI where nothing contributes.
-
-    Yields
-    ------
-    Band
 
     Raises
     ------
@@ -225,11 +182,61 @@ def drizzle_bands(
     UnusableFileError
         If an input has no IDCSCALE, no TAN projection or a WCS that is not finite.
     """
-    check_options(pixfrac, threads, band_rows)
-    height = band_rows or default_band_rows(grid.shape, len(inputs) if context else 0)
-    prepared = tuple(prepare(source, index, grid, origin) for index, source in enumerate(inputs))
-    planes = 1 + max((one.plane for one in prepared), default=0) if context else 0
-    drizzle = Drizzle(prepared, grid, pixfrac, planes, fill_value)
+    check_kernel(kernel)
+    if not LEAST_PIXFRAC <= pixfrac <= 1.0:
+        raise UsageProblemError(
+            f"pixfrac {pixfrac} is outside {LEAST_PIXFRAC} to 1", f"give a pixfrac of {LEAST_PIXFRAC} to 1"
+        )
+    prepared = tuple(
+        prepare(source, place, grid, kernel, pixfrac, origin) for place, source in enumerate(inputs)
+    )
+    planes = context_planes(inputs) if context else 0
+    return Drizzle(prepared, grid, kernel, pixfrac, planes, variance, fill_value)
+
+
+def drizzle_bands(
+    inputs: Sequence[DrizzleInput],
+    grid: OutputGrid,
+    *,
+    kernel: str = "square",
+    pixfrac: float = 1.0,
+    threads: int = 1,
+    band_rows: int | None = None,
+    origin: LookupOrigin = "hst",
+    context: bool = True,
+    variance: bool = False,
+    fill_value: float = float("nan"),
+) -> Iterator[Band]:
+    """Drizzle chips onto a grid and hand the bands out from the bottom up.
+
+    Parameters
+    ----------
+    inputs, grid, kernel, pixfrac, origin, context, variance, fill_value
+        As for ``prepare_drizzle``.
+    threads : int
+        Bands in work at once.
+    band_rows : int, optional
+        Height of a band; by default what keeps its arrays near 48 MiB.
+
+    Yields
+    ------
+    Band
+    """
+    if threads < 1:
+        raise UsageProblemError(f"{threads} threads", "give at least one thread")
+    if band_rows is not None and band_rows < 1:
+        raise UsageProblemError(f"bands of {band_rows} rows", "give bands of at least one row")
+    drizzle = prepare_drizzle(
+        inputs,
+        grid,
+        kernel=kernel,
+        pixfrac=pixfrac,
+        origin=origin,
+        context=context,
+        variance=variance,
+        fill_value=fill_value,
+    )
+    height = band_rows or default_band_rows(grid.shape, len(inputs) if context else 0, variance)
     return run_bands(drizzle, height, threads)
 
 
@@ -254,47 +261,44 @@ def run_bands(drizzle: Drizzle, height: int, threads: int) -> Iterator[Band]:
                 future.cancel()
 
 
-def drizzle_square(
+def drizzle_image(
     inputs: Sequence[DrizzleInput],
     grid: OutputGrid,
     *,
+    kernel: str = "square",
     pixfrac: float = 1.0,
     threads: int = 1,
     band_rows: int | None = None,
     origin: LookupOrigin = "hst",
     context: bool = True,
+    variance: bool = False,
     fill_value: float = float("nan"),
 ) -> DrizzledImage:
     """Drizzle chips onto a grid and gather the whole image (parameters as ``drizzle_bands``)."""
     bands = drizzle_bands(
         inputs,
         grid,
+        kernel=kernel,
         pixfrac=pixfrac,
         threads=threads,
         band_rows=band_rows,
         origin=origin,
         context=context,
+        variance=variance,
         fill_value=fill_value,
     )
-    planes = context_planes(inputs) if context else 0
     sci, wht = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
-    ctx = np.empty((planes, *grid.shape), dtype=np.int32)
+    var = np.empty(grid.shape, dtype=np.float32) if variance else None
+    ctx = np.empty((context_planes(inputs) if context else 0, *grid.shape), dtype=np.int32)
     for band in bands:
         rows = slice(band.y0, band.y0 + band.sci.shape[0])
         sci[rows], wht[rows], ctx[:, rows] = band.sci, band.wht, band.ctx
-    return DrizzledImage(sci, wht, ctx)
+        if var is not None and band.var is not None:
+            var[rows] = band.var
+    return DrizzledImage(sci, wht, ctx, var)
 
 
-def check_options(pixfrac: float, threads: int, band_rows: int | None) -> None:
-    """Refuse options out of their range."""
-    if not LEAST_PIXFRAC <= pixfrac <= 1.0:
-        raise UsageProblemError(
-            f"pixfrac {pixfrac} is outside {LEAST_PIXFRAC} to 1", f"give a pixfrac of {LEAST_PIXFRAC} to 1"
-        )
-    if threads < 1:
-        raise UsageProblemError(f"{threads} threads", "give at least one thread")
-    if band_rows is not None and band_rows < 1:
-        raise UsageProblemError(f"bands of {band_rows} rows", "give bands of at least one row")
+drizzle_square = drizzle_image
 
 
 def running_number(source: DrizzleInput, place: int) -> int:
@@ -307,7 +311,9 @@ def context_planes(inputs: Sequence[DrizzleInput]) -> int:
     return 1 + max((running_number(source, place) // 32 for place, source in enumerate(inputs)), default=0)
 
 
-def prepare(source: DrizzleInput, place: int, grid: OutputGrid, origin: LookupOrigin) -> PreparedInput:
+def prepare(
+    source: DrizzleInput, place: int, grid: OutputGrid, kernel: str, pixfrac: float, origin: LookupOrigin
+) -> PreparedInput:
     """Build the map of an input and find what it reaches."""
     ratio = grid.scale_arcsec / native_scale(source.chip)
     if ratio < FINEST_RATIO:
@@ -316,14 +322,16 @@ def prepare(source: DrizzleInput, place: int, grid: OutputGrid, origin: LookupOr
             f"{source.chip.extver}",
             "choose an output scale at most 64 times finer than the detector's",
         )
-    kernel = distortion(source.chip, origin)
+    chip_distortion = distortion(source.chip, origin)
     matrix = homography(source.chip, grid.plane)
     number = running_number(source, place)
     return PreparedInput(
         source,
-        kernel,
+        chip_distortion,
         matrix,
-        reach_of(source.chip, kernel, matrix),
+        reach_of(source.chip, chip_distortion, matrix),
+        reach_beyond_corners(kernel, pixfrac, ratio),
+        add_function(kernel, ratio),
         ratio**2,
         number // 32,
         # Bit 31 of an int32 is its sign.
@@ -331,14 +339,14 @@ def prepare(source: DrizzleInput, place: int, grid: OutputGrid, origin: LookupOr
     )
 
 
-def default_band_rows(shape: tuple[int, int], chips: int) -> int:
+def default_band_rows(shape: tuple[int, int], chips: int, variance: bool = False) -> int:
     """Height that keeps the arrays of one band near ``BAND_BYTES``, at least 16 rows."""
-    return max(16, min(shape[0], BAND_BYTES // (shape[1] * pixel_bytes(chips))))
+    return max(16, min(shape[0], BAND_BYTES // (shape[1] * pixel_bytes(chips, variance))))
 
 
-def pixel_bytes(chips: int) -> int:
-    """Bytes of band arrays per output pixel: two float64 sums, SCI, WHT and the context planes."""
-    return 16 + 8 + (4 * ((chips - 1) // 32 + 1) if chips else 0)
+def pixel_bytes(chips: int, variance: bool = False) -> int:
+    """Bytes of band arrays per output pixel: float64 sums, SCI, WHT, VAR and the context planes."""
+    return 16 + 8 + (12 if variance else 0) + (4 * ((chips - 1) // 32 + 1) if chips else 0)
 
 
 def predict_memory(
@@ -348,6 +356,7 @@ def predict_memory(
     threads: int = 1,
     band_rows: int | None = None,
     context: bool = True,
+    variance: bool = False,
     gathered: bool = False,
 ) -> int:
     """Bytes that a drizzle needs at its peak, from shapes alone.
@@ -356,10 +365,10 @@ def predict_memory(
     ----------
     chip_shapes : sequence of (ny, nx)
     grid : OutputGrid
-    threads, band_rows, context
+    threads, band_rows, context, variance
         As for ``drizzle_bands``.
     gathered : bool
-        Whether the whole image is kept (``drizzle_square``), not only streamed.
+        Whether the whole image is kept (``drizzle_image``), not only streamed.
 
     Returns
     -------
@@ -368,12 +377,12 @@ def predict_memory(
     """
     chips = len(chip_shapes) if context else 0
     ny, nx = grid.shape
-    height = min(ny, band_rows or default_band_rows(grid.shape, chips))
+    height = min(ny, band_rows or default_band_rows(grid.shape, chips, variance))
     # One more band than threads: the one handed out is still in the caller's hands.
-    bands = min(threads + 1, -(-ny // height)) * height * nx * pixel_bytes(chips)
+    bands = min(threads + 1, -(-ny // height)) * height * nx * pixel_bytes(chips, variance)
     widest = max((shape[1] for shape in chip_shapes), default=0)
-    # Values and weights of one block of rows as read and as float32, and eight lines of corners.
-    blocks = threads * widest * (CELL * 16 + 64)
+    # Values, weights and variances of one block of rows as read and as float32, and the room of a kernel.
+    blocks = threads * (widest * CELL * (24 if variance else 16) + WORKSPACE_BYTES)
     cells = sum(6 * 8 * (-(-shape[0] // CELL) + 1) * (-(-shape[1] // CELL) + 1) for shape in chip_shapes)
-    image = ny * nx * (pixel_bytes(chips) - 16) if gathered else 0
+    image = ny * nx * (pixel_bytes(chips, variance) - (24 if variance else 16)) if gathered else 0
     return bands + blocks + cells + image

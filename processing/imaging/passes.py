@@ -21,9 +21,8 @@ from hapctl.processing.imaging.compare_pass import (
     clean_rows,
     compare_with_plane,
 )
-from hapctl.processing.imaging.drizzle import Band, Drizzle, default_band_rows
+from hapctl.processing.imaging.drizzle import Band, Drizzle, default_band_rows, prepare_drizzle
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.interim_steps import prepare_drizzle
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.oriented_grid import oriented_grid
@@ -246,7 +245,7 @@ def drizzle_exposures(
         variance=final.variance or final.error,
         fill_value=np.nan if final.fill_value is None else final.fill_value,
     )
-    height = band_rows or default_band_rows(grid.shape, len(chips) if final.context else 0)
+    height = band_rows or default_band_rows(grid.shape, len(chips) if final.context else 0, drizzle.variance)
     return _final_bands(drizzle, height, threads, observer or Observer(), clock or Stopwatch())
 
 

@@ -11,6 +11,7 @@ tables by their largest values, the homography by its derivatives at the least d
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from hapctl.ext.mapping import ChipDistortion
@@ -39,10 +40,31 @@ class Reach:
     high_y: NDArray[np.float64]
     shape: tuple[int, int]
 
-    def blocks(self, first: int, stop: int, width: int) -> list[tuple[int, int, int, int]]:
-        """Detector blocks (row, row after, column, column after) that may touch output rows first to stop."""
-        touched = (self.high_y >= first - 0.5) & (self.low_y <= stop - 0.5)
-        touched &= (self.high_x >= -0.5) & (self.low_x <= width - 0.5)
+    @cached_property
+    def box(self) -> tuple[float, float, float, float]:
+        """Least and greatest x and y of all cells."""
+        return (
+            float(self.low_x.min()),
+            float(self.high_x.max()),
+            float(self.low_y.min()),
+            float(self.high_y.max()),
+        )
+
+    def blocks(
+        self, first: int, stop: int, width: int, beyond: float = 0.0
+    ) -> list[tuple[int, int, int, int]]:
+        """Detector blocks (row, row after, column, column after) that may touch output rows first to stop.
+
+        ``beyond`` is how far (output pixels) a pixel gives something outside its own corners.
+        """
+        margin = 0.5 + beyond
+        low_x, high_x, low_y, high_y = self.box
+        if high_y < first - margin or low_y > stop - 1.0 + margin:
+            return []
+        if high_x < -margin or low_x > width - 1.0 + margin:
+            return []
+        touched = (self.high_y >= first - margin) & (self.low_y <= stop - 1.0 + margin)
+        touched &= (self.high_x >= -margin) & (self.low_x <= width - 1.0 + margin)
         ny, nx = self.shape
         found = []
         for row in np.flatnonzero(touched.any(axis=1)):

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from hapctl.processing.imaging.combine import Single, combine_rows
-from hapctl.processing.imaging.drizzle import Drizzle
+from hapctl.processing.imaging.drizzle import Drizzle, prepare_drizzle
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.interim_steps import prepare_drizzle
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import DrizzleParameters
