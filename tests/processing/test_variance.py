@@ -1,6 +1,5 @@
 """Variances of pixels, of products, and how far the noise of a product is correlated."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import numpy as np
 import pytest
 from hapctl.processing.astrometry.solution import ChipWcs
 from hapctl.processing.imaging import DrizzleParameters, compare_exposures
-from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_square
-from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
+from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_bands
+from hapctl.processing.imaging.grid import north_up_grid
+from hapctl.processing.imaging.parameters import Kernel
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.variance import (
     noise_correlation,
@@ -141,10 +141,14 @@ def dithers(count: int, shape: tuple[int, int], angle: float) -> list[ChipWcs]:
 
 
 def noise(chip: ChipWcs, rng: np.random.Generator, sigma: float) -> DrizzleInput:
-    """Nothing but noise."""
+    """Nothing but noise, with its variance."""
     values = rng.normal(0.0, sigma, chip.shape).astype(np.float32)
-    weights = np.full(chip.shape, 10.0, np.float32)
-    return DrizzleInput(chip, lambda a, b: (values[a:b], weights[a:b]))
+    weights = np.full(chip.shape, 1.0 / sigma**2, np.float32)
+    return DrizzleInput(
+        chip,
+        lambda a, b: (values[a:b], weights[a:b]),
+        read_variance=lambda y0, y1, x0, x1: np.full((y1 - y0, x1 - x0), sigma**2, np.float32),
+    )
 
 
 def aperture_sums(image: np.ndarray, side: int) -> np.ndarray:
@@ -164,26 +168,43 @@ def inner(image: np.ndarray, angle: float) -> np.ndarray:
     return image[first : first + int(side), first : first + int(side)]
 
 
-def noise_ratio(chips: Sequence[ChipWcs], grid: OutputGrid, pixfrac: float, angle: float) -> float:
-    """(Variance of 20 x 20 apertures / 400) / variance of single pixels."""
-    rng = np.random.default_rng(6)
-    image = inner(drizzle_square([noise(chip, rng, 3.0) for chip in chips], grid, pixfrac=pixfrac).sci, angle)
-    return float(aperture_sums(image, 20).var() / 400 / image.var(dtype=float))
-
-
 @pytest.mark.parametrize(
-    ("pixfrac", "ratio", "angle", "count"),
-    [(0.6, 0.5, 30.0, 2), (1.0, 0.5, 30.0, 2), (0.6, 1.0, 30.0, 3), (1.0, 1.0, 30.0, 1), (0.8, 0.7, 0.0, 4)],
+    ("kernel", "pixfrac", "ratio", "angle", "count"),
+    [
+        ("square", 0.6, 0.5, 30.0, 2),
+        ("square", 1.0, 0.5, 30.0, 2),
+        ("square", 0.6, 1.0, 30.0, 3),
+        ("square", 1.0, 1.0, 30.0, 2),
+        ("square", 0.8, 0.7, 0.0, 4),
+        ("turbo", 0.8, 0.7, 30.0, 2),
+        ("point", 1.0, 0.7, 30.0, 3),
+        ("gaussian", 0.8, 0.5, 30.0, 2),
+        ("lanczos3", 1.0, 1.0, 30.0, 2),
+    ],
 )
-def test_noise_is_correlated_as_the_ratio_says(
-    pixfrac: float, ratio: float, angle: float, count: int
+def test_variance_and_ratio_are_those_of_drizzled_noise(
+    kernel: Kernel, pixfrac: float, ratio: float, angle: float, count: int
 ) -> None:
-    chips = dithers(count, (900, 900), angle)
+    """VAR is the variance of pixels, R^2 sum(VAR) that of 20 x 20 apertures, WHT the inverse of R^2 VAR."""
+    chips, rng = dithers(count, (900, 900), angle), np.random.default_rng(6)
     grid = north_up_grid(chips, 0.05 * ratio)
-    expected = noise_correlation("square", pixfrac, ratio, angle)
-    # an aperture of m pixels sees a little less: the formula of the books for a pixel m times as wide
-    edge = 1.0 - pixfrac / ratio / 60.0
-    assert noise_ratio(chips, grid, pixfrac, angle) == pytest.approx((expected * edge) ** 2, rel=0.1)
+    (band,) = drizzle_bands(
+        [noise(chip, rng, 3.0) for chip in chips],
+        grid,
+        kernel=kernel,
+        pixfrac=pixfrac,
+        band_rows=grid.shape[0],
+        context=False,
+        variance=True,
+    )
+    assert band.var is not None
+    sci, var, wht = (inner(image, angle) for image in (band.sci, band.var, band.wht))
+    assert np.mean(sci**2 / var) == pytest.approx(1.0, abs=0.02)
+    squared = noise_correlation(kernel, pixfrac, ratio, angle) ** 2
+    ratio_of_sums = aperture_sums(sci, 20).var() / (squared * aperture_sums(var, 20).mean())
+    assert ratio_of_sums == pytest.approx(1.0, abs=0.1)
+    if kernel not in ("gaussian", "lanczos3"):  # whose shares don't sum to 1
+        assert np.mean(wht * var) * squared / ratio**4 == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_ratio_of_a_product(tmp_path: Path) -> None:
