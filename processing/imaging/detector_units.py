@@ -133,7 +133,8 @@ def chip_number(header: fits.Header) -> int:
 
 def amplifiers(primary: fits.Header, header: fits.Header) -> str:
     """Return the amplifiers that read a chip, of those that were in use (CCDAMP)."""
-    used = "".join(amp for amp in str(primary.get("CCDAMP") or _AMPLIFIERS) if amp in _AMPLIFIERS)
+    said = str(primary.get("CCDAMP") or "").strip()
+    used = said if said and set(said) <= set(_AMPLIFIERS) else _AMPLIFIERS
     camera = (str(primary.get("INSTRUME")), str(primary.get("DETECTOR")))
     of_chip = _CHIP_AMPLIFIERS.get(camera, {}).get(chip_number(header), _AMPLIFIERS)
     # A subarray may have been read through an amplifier of the other chip's name: then CCDAMP knows better.

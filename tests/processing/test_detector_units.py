@@ -104,6 +104,7 @@ def test_no_seconds_name_the_file(tmp_path: Path, cards: Cards, words: str) -> N
         ({**WFC, "INSTRUME": "WFC3", "DETECTOR": "UVIS"}, 2, "CD", math.sqrt(50.0)),
         ({**WFC, "CCDAMP": "AD"}, 2, "D", 8.0),
         ({**WFC, "CCDAMP": "B"}, 1, "B", 3.0),
+        ({**WFC, "CCDAMP": "N/A"}, 1, "AB", math.sqrt(12.5)),
         ({**WFC, "CCDAMP": "C"}, 1, "C", 6.0),
         ({"INSTRUME": "ACS", "DETECTOR": "HRC", "CCDAMP": "C"}, 1, "C", 6.0),
         ({"INSTRUME": "WFC3", "DETECTOR": "IR"}, 1, "ABCD", math.sqrt((16 + 9 + 36 + 64) / 4)),

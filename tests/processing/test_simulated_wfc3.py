@@ -9,6 +9,8 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from hapctl.archive.database import Catalog
+from hapctl.processing.astrometry.exposure import exposure_facts
+from hapctl.processing.astrometry.fits_structure import read_fits
 from hapctl.processing.astrometry.reading import read_solutions
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.chip_data import ExposureImage
@@ -88,6 +90,16 @@ def test_keywords_of_real_headers_are_there(visit: SimulatedVisit, detector: str
         for keyword in ("BUNIT", "LTV1", "BINAXIS1", "IDCTHETA"):
             assert ours["SCI"].header[keyword] == real["SCI"].header[keyword]
         assert ours["SCI"].header["IDCSCALE"] == pytest.approx(real["SCI"].header["IDCSCALE"], rel=1e-6)
+
+
+def test_they_are_exposures_of_two_detectors_for_the_catalog(visit: SimulatedVisit) -> None:
+    facts = [exposure_facts(read_fits(path), path.name) for path in visit.files]
+    assert [one.rejection for one in facts] == [None] * 4
+    kinds = [(one.instrument, one.detector, one.filter, one.suffix, len(one.chips)) for one in facts]
+    assert kinds[:2] == [("WFC3", "UVIS", "f555w", "flc", 2)] * 2
+    assert kinds[2:] == [("WFC3", "IR", "f160w", "flt", 1)] * 2
+    units = [(one.chips[0].unit, one.chips[0].photflam) for one in facts]
+    assert units[::2] == [("ELECTRONS", 1.84e-19), ("ELECTRONS/S", 1.93e-20)]
 
 
 def test_stwcs_reads_the_distortion(visit: SimulatedVisit) -> None:
