@@ -208,14 +208,19 @@ def _run(
 ) -> int:
     import time
 
+    from hapctl.archive.memory import PeakMemory
     from hapctl.cli.drizzle_report import result_document, result_lines
     from hapctl.cli.progress import shown_progress
     from hapctl.processing.imaging.drizzle_files import drizzle_files
 
     began = time.perf_counter(), time.process_time()
-    with shown_progress() as observer:
+    with PeakMemory() as memory, shown_progress() as observer:
         made = drizzle_files(opened, parameters, plan, places, threads=settings.threads, observer=observer)
-    spent = {"seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
+    spent = {
+        "seconds": time.perf_counter() - began[0],
+        "cpu_seconds": time.process_time() - began[1],
+        "peak_memory_bytes": memory.peak_bytes,
+    }
     document = result_document(opened, parameters, plan, made, facts | spent)
     if facts["as_json"]:
         print_json(document)

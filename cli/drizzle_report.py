@@ -53,7 +53,7 @@ def result_document(
         "profile": {name: asdict(step) for name, step in made.clock.seconds().items()},
         "seconds": facts["seconds"],
         "cpu_seconds": facts["cpu_seconds"],
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": facts["peak_memory_bytes"],
     }
 
 
@@ -129,14 +129,6 @@ def grid_document(grid: "OutputGrid | None") -> Document | None:
     }
 
 
-def _peak_memory() -> int:
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def plan_lines(document: Document) -> Iterator[str]:
     """Yield the plan for people."""
     for path in document["files"]:
@@ -162,7 +154,8 @@ def result_lines(document: Document) -> Iterator[str]:
     steps = ", ".join(
         f"{name.replace('_', ' ')} {step['processor']:.2f}" for name, step in document["profile"].items()
     )
-    yield f"           {document['seconds']:.2f} s; processor seconds by step: {steps}"
+    memory = f"{document['peak_memory_bytes'] / 1e6:.0f} MB of memory"
+    yield f"           {document['seconds']:.2f} s, {memory}; processor seconds by step: {steps}"
 
 
 def _grid_lines(document: Document) -> Iterator[str]:
