@@ -1,10 +1,16 @@
 """Chips on one flux scale: done by the pipeline, done here, or not possible; never twice, never mixed."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.processing.errors import RefusedError
 from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_factors, flux_scale
+from hapctl.processing.simulation.plan import VisitPlan
+from hapctl.processing.simulation.visit import simulate_visit
+from support.commands import run_here
 from support.data import data_file
 
 Cards = dict[str, object]
@@ -108,3 +114,28 @@ def test_other_detectors_have_one_scale() -> None:
     assert flux_scale(primary, headers({})) == FluxScale((1.0,), "not needed", {"PHOTFLAM": 1.5e-20})
     stis = fits.Header({"INSTRUME": "STIS", "DETECTOR": "CCD", "ATODGAIN": 4.0, "PHOTFLAM": 4e-19})
     assert flux_scale(stis, headers({}, {})).photometry == {"PHOTFLAM": 1e-19}
+
+
+def test_a_mixed_set_drizzles_to_what_an_equalised_one_gives(tmp_path: Path) -> None:
+    """One file as calwf3 scales it and one that it left alone: the same product, the same zero point."""
+    plan = VisitPlan(visit="ihap01", detector="UVIS", filters=("F555W",), exposures=2, chip_shape=(128, 200))
+    plan = replace(plan, stars=40, galaxies=0)
+    done = simulate_visit(tmp_path / "done", plan).files
+    left = simulate_visit(tmp_path / "left", replace(plan, flux_corrected=False)).files
+    steps = ("static_mask", "sky", "separate", "median", "blot", "cosmic_rays")
+    options = [part for step in steps for part in ("--set", f"{step}.enabled=false")]
+    products = []
+    for name, files in (("equal", done), ("mixed", (done[0], left[1]))):
+        out = tmp_path / name
+        run = run_here(
+            ("drizzle", *files, "-o", out, *options, "--set", "final.variance=false", "--no-preview")
+        )
+        assert run.exit_code == 0, run.stderr
+        assert ("chips brought to one flux scale" in run.stderr) is (name == "mixed")
+        with fits.open(out.with_suffix(".fits")) as hdus:
+            products.append((hdus["SCI"].data, hdus["WHT"].data, hdus["SCI"].header["PHOTFLAM"]))
+    equal, mixed = products
+    assert mixed[2] == pytest.approx(equal[2], rel=1e-12)
+    assert np.array_equal(mixed[1], equal[1])
+    seen = equal[1] > 0
+    assert mixed[0][seen] == pytest.approx(equal[0][seen], rel=1e-5, abs=1e-5)
