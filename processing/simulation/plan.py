@@ -85,9 +85,19 @@ class VisitPlan:
         """The detectors in use; the first one is the widest."""
         return CAMERAS[self.detector]
 
-    def camera_of(self, filter_name: str) -> Camera | None:
-        """The camera that has a filter."""
-        return next((camera for camera in self.cameras if filter_name in camera.filters), None)
+    def camera_of(self, filter_name: str) -> Camera:
+        """The camera that has a filter.
+
+        Raises
+        ------
+        UsageProblemError
+            None has.
+        """
+        for camera in self.cameras:
+            if filter_name in camera.filters:
+                return camera
+        known = ", ".join(name for camera in self.cameras for name in camera.filters)
+        raise UsageProblemError(f"no such filter: {filter_name or '(none)'}", f"take from {known}")
 
     def shape_of(self, camera: Camera) -> tuple[int, int]:
         """(ny, nx) of a chip of a camera."""
@@ -124,7 +134,6 @@ def planned_exposures(plan: VisitPlan) -> Iterator[ExposureFacts]:
     for number in range(plan.exposures * len(plan.filters)):
         order, step = divmod(number, plan.exposures)
         camera = plan.camera_of(plan.filters[order])
-        assert camera is not None  # check_plan has seen to it
         postarg = (
             round(camera.dither_arcsec[0] * step + FILTER_STEP_ARCSEC[0] * order, 6),
             round(camera.dither_arcsec[1] * step + FILTER_STEP_ARCSEC[1] * order, 6),
@@ -178,10 +187,8 @@ def check_plan(plan: VisitPlan) -> None:
     """
     if plan.detector not in CAMERAS:
         raise UsageProblemError(f"no such detector: {plan.detector}", f"take one of {', '.join(CAMERAS)}")
-    unknown = [name for name in plan.filters if plan.camera_of(name) is None]
-    if unknown or not plan.filters:
-        known = ", ".join(name for camera in plan.cameras for name in camera.filters)
-        raise UsageProblemError(f"no such filter: {', '.join(unknown) or '(none)'}", f"take from {known}")
+    for name in plan.filters or ("",):
+        plan.camera_of(name)
     camera = plan.cameras[0]
     if not VISIT_NAME.fullmatch(plan.visit) or plan.visit[0] != camera.visit_letter:
         raise UsageProblemError(
