@@ -254,17 +254,15 @@ cdef void combine_block(
         middle_of_lanes(lanes, count, block)
 
 
-cdef inline float excess_of(const Block *block, int k) noexcept nogil:
-    """How far the middle is above the lowest, in sigma of the lowest (of half the difference of two)."""
-    cdef float variance = (block.middle[k] if block.middle[k] > 0.0 else <float>0.0) * block.per_rate[k]
-    variance += block.floor[k]
-    variance *= <float>0.5 if block.count[k] == 2 else <float>1.0
-    return (block.middle[k] - block.lowest[k]) / sqrtf(variance)
+cdef inline float sigma_of(const Block *block, int k) noexcept nogil:
+    """Noise of the exposure with the lowest value, for the rate of the middle."""
+    cdef float rate = block.middle[k] if block.middle[k] > 0.0 else <float>0.0
+    return sqrtf(rate * block.per_rate[k] + block.floor[k])
 
 
 cdef void combine_rows(
     const Exposure *exposures, int count, const Rule *rule, float *lanes, float[:, ::1] combined,
-    unsigned short[:, ::1] depth, float[:, ::1] lowest, float[:, ::1] excess
+    unsigned short[:, ::1] depth, float[:, ::1] lowest, float[:, ::1] sigma
 ) noexcept nogil:
     cdef Block block
     cdef Py_ssize_t row, start
@@ -278,9 +276,9 @@ cdef void combine_rows(
             for k in range(n):
                 depth[row, start + k] = <unsigned short>block.count[k]
             if rule.kind == MINMED:
-                memcpy(&lowest[row, start], block.lowest, n * sizeof(float))
                 for k in range(n):
-                    excess[row, start + k] = excess_of(&block, k)
+                    lowest[row, start + k] = block.lowest[k] if block.count[k] > 0 else NAN
+                    sigma[row, start + k] = sigma_of(&block, k)
             start += WIDTH
 
 
@@ -302,13 +300,12 @@ cdef void fill_exposure(
 def combine(
     list values, list weights, const float[:, ::1] terms not None, int kind, int low, int high, bint ignoring,
     float[:, ::1] combined not None, unsigned short[:, ::1] depth not None, float[:, ::1] lowest not None,
-    float[:, ::1] excess not None
+    float[:, ::1] sigma not None
 ):
-    """Combine single drizzles, each (rows, nx); ``lowest`` and ``excess`` are filled for minmed alone.
+    """Combine single drizzles, each (rows, nx); ``lowest`` and ``sigma`` are filled for minmed alone.
 
     ``terms`` of an exposure: least weight, lower and upper threshold (rates), exposure time, variance of a
-    rate per rate, and that of a rate of 0. ``excess`` is middle minus lowest in sigma of the lowest exposure
-    (of half the difference where there are two).
+    rate per rate, and that of a rate of 0. ``sigma`` is that of the exposure with the lowest value.
     """
     cdef int count = len(values)
     cdef Rule rule
@@ -321,9 +318,9 @@ def combine(
             raise ValueError(f"a single drizzle of {values[i].shape} for rows of {shape}")
     if terms.shape[0] != count or terms.shape[1] != 6 or (depth.shape[0], depth.shape[1]) != shape:
         raise ValueError("terms or depth of another shape")
-    minmed_shapes = {(lowest.shape[0], lowest.shape[1]), (excess.shape[0], excess.shape[1])}
+    minmed_shapes = {(lowest.shape[0], lowest.shape[1]), (sigma.shape[0], sigma.shape[1])}
     if kind == MINMED and minmed_shapes != {shape}:
-        raise ValueError("lowest or excess of another shape")
+        raise ValueError("lowest or sigma of another shape")
     rule.kind, rule.low, rule.high, rule.ignoring = kind, low, high, ignoring
     if shape[0] == 0 or shape[1] == 0:
         return
@@ -339,41 +336,10 @@ def combine(
         for i in range(2 * count * WIDTH):
             lanes[i] = INFINITY
         with nogil:
-            combine_rows(exposures, count, &rule, lanes, combined, depth, lowest, excess)
+            combine_rows(exposures, count, &rule, lanes, combined, depth, lowest, sigma)
     finally:
         free(exposures)
         free(lanes)
-
-
-def take_lowest(
-    float[:, ::1] combined not None, const float[:, ::1] lowest not None, const float[:, ::1] excess not None,
-    float first, float second, int grow, unsigned char[:, ::1] near not None
-):
-    """Put the lowest in place of the middle where that is ``first`` sigma above it, or near such, ``second``.
-
-    Near is within ``grow`` rows and columns; ``near`` (zeros, same shape) is scratch.
-    """
-    cdef Py_ssize_t row, column
-    with nogil:
-        for row in range(combined.shape[0]):
-            for column in range(combined.shape[1]):
-                if excess[row, column] > first:
-                    mark(near, row - grow, row + grow, column - grow, column + grow)
-        for row in range(combined.shape[0]):
-            for column in range(combined.shape[1]):
-                if excess[row, column] > first or (near[row, column] and excess[row, column] > second):
-                    combined[row, column] = lowest[row, column]
-
-
-cdef inline void mark(
-    unsigned char[:, ::1] mask, Py_ssize_t low, Py_ssize_t high, Py_ssize_t left, Py_ssize_t right
-) noexcept nogil:
-    """Set rows low to high and columns left to right, both ends included, cut to the mask."""
-    cdef Py_ssize_t row
-    left = max(left, 0)
-    right = min(right, mask.shape[1] - 1)
-    for row in range(max(low, 0), min(high + 1, mask.shape[0])):
-        memset(&mask[row, left], 1, right - left + 1)
 
 
 cdef inline void steepen(const float *here, const float *there, Py_ssize_t n, float *slope) noexcept nogil:
@@ -398,6 +364,100 @@ cdef void slope_of_row(const float[:, ::1] image, Py_ssize_t row, float *slope) 
     steepen(here, here + 1, width - 1, slope)
 
 
+cdef struct Doubt:
+    float first
+    float second
+    float first_slope
+    float second_slope
+    float steep
+    int grow
+
+
+cdef inline void doubt_row(
+    const Doubt *doubt, const float *combined, const float *lowest, const float *sigma,
+    const unsigned short *depth, const float *slope, Py_ssize_t n, unsigned char *failed
+) noexcept nogil:
+    """Whether the middle is too far above the lowest, by either threshold."""
+    cdef float noise, steep, excess
+    cdef Py_ssize_t k
+    for k in range(n):
+        excess = combined[k] - lowest[k]
+        steep = slope[k] - doubt.steep * sigma[k]
+        steep = steep if steep > 0.0 else <float>0.0
+        # With two exposures the excess is half their difference.
+        noise = sigma[k] * (<float>0.70710678 if depth[k] == 2 else <float>1.0)
+        failed[k] = <unsigned char>(
+            (excess > doubt.first * noise + doubt.first_slope * steep) * FIRST
+            + (excess > doubt.second * noise + doubt.second_slope * steep) * SECOND
+        )
+
+
+cdef inline void take_around(
+    float[:, ::1] combined, const float[:, ::1] lowest, const unsigned char[:, ::1] failed, Py_ssize_t row,
+    Py_ssize_t column, int grow
+) noexcept nogil:
+    """The lowest here, and around where the second threshold is passed."""
+    cdef Py_ssize_t j, k
+    combined[row, column] = lowest[row, column]
+    for j in range(max(row - grow, 0), min(row + grow + 1, combined.shape[0])):
+        for k in range(max(column - grow, 0), min(column + grow + 1, combined.shape[1])):
+            if failed[j, k] & SECOND:
+                combined[j, k] = lowest[j, k]
+
+
+def take_lowest(
+    float[:, ::1] combined not None, const float[:, ::1] lowest not None, const float[:, ::1] sigma not None,
+    const unsigned short[:, ::1] depth not None, tuple thresholds, tuple slopes, float steep, int grow
+):
+    """Put the lowest in place of the middle where that is too far above it.
+
+    By the first of ``thresholds`` (in sigma) and ``slopes``, or by the second within ``grow`` rows and
+    columns of such a pixel. What the slope of the lowest exceeds ``steep`` sigma by is allowed, times
+    ``slopes``.
+    """
+    cdef Doubt doubt
+    cdef Py_ssize_t row, column
+    cdef Py_ssize_t rows = combined.shape[0]
+    cdef Py_ssize_t width = combined.shape[1]
+    cdef float[::1] slope
+    cdef unsigned char[:, ::1] failed
+    shapes = {
+        (rows, width), (lowest.shape[0], lowest.shape[1]), (sigma.shape[0], sigma.shape[1]),
+        (depth.shape[0], depth.shape[1]),
+    }
+    if len(shapes) > 1:
+        raise ValueError("combined, lowest, sigma and depth differ in shape")
+    if rows == 0 or width == 0:
+        return
+    slope = np.empty(width, dtype=np.float32)
+    failed = np.empty((rows, width), dtype=np.uint8)
+    doubt.first, doubt.second = thresholds
+    doubt.first_slope, doubt.second_slope = slopes
+    doubt.steep, doubt.grow = steep, grow
+    with nogil:
+        for row in range(rows):
+            slope_of_row(lowest, row, &slope[0])
+            doubt_row(
+                &doubt, &combined[row, 0], &lowest[row, 0], &sigma[row, 0], &depth[row, 0], &slope[0], width,
+                &failed[row, 0]
+            )
+        for row in range(rows):
+            for column in range(width):
+                if failed[row, column] & FIRST:
+                    take_around(combined, lowest, failed, row, column, doubt.grow)
+
+
+cdef inline void mark(
+    unsigned char[:, ::1] mask, Py_ssize_t low, Py_ssize_t high, Py_ssize_t left, Py_ssize_t right
+) noexcept nogil:
+    """Set rows low to high and columns left to right, both ends included, cut to the mask."""
+    cdef Py_ssize_t row
+    left = max(left, 0)
+    right = min(right, mask.shape[1] - 1)
+    for row in range(max(low, 0), min(high + 1, mask.shape[0])):
+        memset(&mask[row, left], 1, right - left + 1)
+
+
 def derivative(const float[:, ::1] image not None, float[:, ::1] slope not None):
     """Fill ``slope`` with the largest absolute difference of each pixel to the neighbours it has."""
     cdef Py_ssize_t row
@@ -413,7 +473,6 @@ def derivative(const float[:, ::1] image not None, float[:, ::1] slope not None)
 cdef struct Test:
     float sky
     float read_variance
-    float plane_share
     float snr_first
     float snr_second
     float scale_first
@@ -428,11 +487,11 @@ cdef inline void test_row(
     cdef Py_ssize_t k
     for k in range(n):
         difference = fabsf(science[k] - seen[k])
-        noise = sqrtf(test.plane_share * (fabsf(seen[k] + test.sky) + test.read_variance))
+        noise = sqrtf(fabsf(seen[k] + test.sky) + test.read_variance)
         # False where anything is NaN.
         failed[k] = <unsigned char>(
-            (difference > test.scale_second * slope[k] + test.snr_second * noise) * SECOND
-            + (difference > test.scale_first * slope[k] + test.snr_first * noise) * FIRST
+            (difference > test.scale_first * slope[k] + test.snr_first * noise) * FIRST
+            + (difference > test.scale_second * slope[k] + test.snr_second * noise) * SECOND
         )
 
 
@@ -490,13 +549,13 @@ cdef void grow_hits(
 
 def find_hits(
     const float[:, ::1] science not None, const float[:, ::1] seen not None, float sky, float read_variance,
-    float plane_share, tuple snr, tuple scale, int grow, int tail, int direction, Py_ssize_t first,
+    tuple snr, tuple scale, int grow, int tail, int direction, Py_ssize_t first,
     unsigned char[:, ::1] grown not None
 ):
     """Mark in ``grown`` (zeros) the hits of rows ``first`` on of a block, after growth.
 
-    ``science`` and ``seen``: electrons per pixel without sky; ``plane_share``: variance of the difference
-    over that of the pixel; ``direction``: 1 where tails run to higher rows, -1 to lower ones.
+    ``science`` and ``seen``: electrons per pixel without sky; ``direction``: 1 where tails run to higher
+    rows, -1 to lower ones.
     """
     cdef Test test
     cdef Py_ssize_t row
@@ -512,7 +571,7 @@ def find_hits(
         return
     slope = np.empty(width, dtype=np.float32)
     failed, near, hits = np.empty((3, rows, width), dtype=np.uint8)
-    test.sky, test.read_variance, test.plane_share = sky, read_variance, plane_share
+    test.sky, test.read_variance = sky, read_variance
     test.snr_first, test.snr_second = snr
     test.scale_first, test.scale_second = scale
     with nogil:

@@ -9,7 +9,9 @@ thresholds, which apply once, in electrons (AstroDrizzle multiplies them again f
 one alone is taken as it is. In its place comes the lowest where that is ``sigma[0]`` below, or within
 ``grow`` pixels of such a place ``sigma[1]``: there, more exposures than one were hit. Sigma is the noise of
 the exposure with the lowest value (of half the difference, where there are two): the electrons of the
-middle, sky and read noise. AstroDrizzle takes the noise of the sum of all exposures: the more there are, the
+middle, sky and read noise. On stars, exposures differ by where they fall on the pixels: the slope of the
+lowest values, as far as it is more than noise, is allowed too (all of it, next to such a place half).
+AstroDrizzle takes the noise of the sum of all exposures and no slope: the more exposures there are, the
 smaller a deviation replaces the median, until the lowest value of plain noise does.
 
 The lowest and highest are left out of what counts in a pixel; at least one value stays, low ones are kept
@@ -30,6 +32,10 @@ Rows = NDArray[np.float32]
 
 _NUMBER = {"median": 0, "mean": 1, "sum": 2, "minmed": 3}
 _MINMED = 3
+_SLOPES = (1.0, 0.5)
+"""How much of the slope of the lowest values is allowed, by the first and second threshold."""
+_STEEP = 3.0
+"""Sigma that a slope of noise does not exceed."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class ExposureNoise:
         return cls(time, full, share / time, share * area * floor / time**2)
 
 
+def combine_halo(parameters: MedianParameters) -> int:
+    """Return how many rows and columns around a pixel its combination looks at."""
+    return parameters.grow + 1 if parameters.type.endswith("minmed") else 0
+
+
 def combine_rows(
     singles: Sequence[Single],
     exposures: Sequence[Sequence[PreparedChip]],
@@ -94,8 +105,7 @@ def combine_rows(
     Parameters
     ----------
     singles : sequence of Single
-        In the order of the exposures. ``minmed`` looks ``grow`` rows and columns around a pixel: give so
-        many more than are used.
+        In the order of the exposures; with `combine_halo` rows and columns more than are used.
     exposures : sequence of sequences of PreparedChip
         All exposures, by their place.
     grid : OutputGrid
@@ -123,7 +133,7 @@ def combine_arrays(
     shape = values[0].shape
     combined, depth = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.uint16)
     kind = _NUMBER[parameters.type.removeprefix("i")]
-    lowest, excess = np.empty((2, *(shape if kind == _MINMED else (0, 0))), dtype=np.float32)
+    lowest, sigma = np.empty((2, *(shape if kind == _MINMED else (0, 0))), dtype=np.float32)
     kernel.combine(
         [np.ascontiguousarray(one, dtype=np.float32) for one in values],
         [np.ascontiguousarray(one, dtype=np.float32) for one in weights],
@@ -135,11 +145,10 @@ def combine_arrays(
         combined,
         depth,
         lowest,
-        excess,
+        sigma,
     )
     if kind == _MINMED:
-        near = np.zeros(shape, dtype=np.uint8)
-        kernel.take_lowest(combined, lowest, excess, *parameters.sigma, parameters.grow, near)
+        kernel.take_lowest(combined, lowest, sigma, depth, parameters.sigma, _SLOPES, _STEEP, parameters.grow)
     return combined, depth
 
 

@@ -5,16 +5,18 @@ absolute difference to the up to four neighbours), a pixel i is hit if |i - b| >
 second pair of scale and snr, and a pixel of the 3 x 3 around it fails the first. Then hits grow by a radius,
 and by a tail away from the read-out.
 
-Sigma^2 = 1.5 (|b + sky| + read noise^2): that of the pixel, and of the plane half as much, as the mean of two
-exposures has, the fewest that are ever compared. AstroDrizzle means to take the pixel's alone, but counts the
-sky twice (its blotted images hold it already), which comes to nearly the same and is why its false alarms
-are few.
+Sigma^2 = |b + sky| + read noise^2 is that of the pixel. In the first test the plane's own noise is added,
+0.55 times as much: about that of the mean of two exposures, the fewest that are ever compared. The second
+looks only beside what failed the first and is left sharp. AstroDrizzle means to take the pixel's noise alone,
+but counts the sky twice in both (its blotted images hold it already): that is why its false alarms are few.
 
 Put right: the derivative at the edges of a chip (AstroDrizzle takes differences to 0 in the first row and
 column and the last two); ``grow`` is a radius, the square about a hit is symmetric; tails run away from the
 read-out amplifier (AstroDrizzle's run towards it). Next to a place where the plane is unknown, the derivative
 is at least |b|: what lies there may be the sky or more of a star.
 """
+
+import math
 
 import numpy as np
 from astropy.io import fits
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 
-PLANE_SHARE = 0.5
+PLANE_SHARE = 0.55
 """Variance of the blotted plane over that of a pixel."""
 TEST_HALO = 2
 """Rows that the test looks at on either side: one for the derivative, one for the 3 x 3."""
@@ -155,8 +157,7 @@ def _hits(
         np.ascontiguousarray(seen, dtype=np.float32),
         sky,
         read_noise**2,
-        1.0 + PLANE_SHARE,
-        parameters.snr,
+        (parameters.snr[0] * math.sqrt(1.0 + PLANE_SHARE), parameters.snr[1]),
         parameters.scale,
         parameters.grow,
         parameters.cte_grow,

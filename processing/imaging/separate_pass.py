@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from hapctl.processing.imaging.combine import Single, combine_rows
+from hapctl.processing.imaging.combine import Single, combine_halo, combine_rows
 from hapctl.processing.imaging.drizzle import Drizzle, prepare_drizzle
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.observer import Observer
@@ -56,7 +56,7 @@ class SeparatePass:
     @property
     def halo(self) -> int:
         """Pixels around a band that its combination looks at."""
-        return self.parameters.median.grow
+        return combine_halo(self.parameters.median)
 
     def windows(self) -> list[Window]:
         """Return what each exposure may touch."""
