@@ -137,8 +137,10 @@ class KeptImages(Observer):
         aside(self.folder / "skies.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def root(self, exposure: int) -> str:
-        """Return what the names of an exposure's files begin with."""
-        return root_of(self.exposures[exposure][0].pixels.path)
+        """Return what the names of an exposure's files begin with; files of one name are numbered."""
+        roots = [root_of(chips[0].pixels.path) for chips in self.exposures]
+        own = roots[exposure]
+        return own if roots.count(own) == 1 else f"{own}_{exposure + 1}"
 
     def keep_mask(self, exposure: int, chip: int, kind: str, mask: PackedMask) -> None:
         """Keep a mask of a chip."""

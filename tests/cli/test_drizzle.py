@@ -426,16 +426,25 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(visit: list[Path]) -> None:
         assert not Path("parts").exists() or files("parts") == []
 
 
-def test_a_killed_run_leaves_no_product_and_the_next_completes(visit: list[Path]) -> None:
-    command = [sys.executable, "-c", PROGRAM, "drizzle", *visit, "-o", "x", "--set", "final.scale=0.2"]
-    process = subprocess.Popen([*command, *FINAL_ONLY], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_run_that_is_ended_leaves_no_product_and_the_next_completes(
+    visit: list[Path], number: signal.Signals
+) -> None:
+    options = ("--set", "final.scale=0.15", *FINAL_ONLY)
+    command = [sys.executable, "-c", PROGRAM, "drizzle", *visit, "-o", "x", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None and not Path(".x.fits.partial").exists():
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
     assert not Path("x.fits").exists()
-    calm = report(*visit, "-o", "calm", "--no-preview", "--set", "final.scale=0.2", *FINAL_ONLY)
-    made = report(*visit, "-o", "x", "--set", "final.scale=0.2", *FINAL_ONLY)
+    if number == signal.SIGTERM:
+        assert (process.returncode, files()) == (130, [])
+        assert told.endswith(b"hapctl: interrupted (run the same command again to go on)\n")
+        assert b"Traceback" not in told
+        return
+    calm = report(*visit, "-o", "calm", "--no-preview", *options)
+    made = report(*visit, "-o", "x", *options)
     assert made["pixels_sha256"] == calm["pixels_sha256"]
     assert files() == ["calm.fits", "x.fits", "x.png"]
 
@@ -468,6 +477,15 @@ def test_defaults_are_those_of_the_detector_and_the_last_source_holds(visit: lis
     final = changed(DrizzleParameters(), parse_parameters(done.stdout, "text")).final
     assert (final.bits, final.pixfrac, final.kernel) == (64, 0.7, "point")
     assert "driz_cr_grow = 1 is a square of that side: cosmic_rays.grow = 0" in done.stderr
+    columns = [
+        fits.Column("filter", "9A", array=["ANY", "ANY"]),
+        fits.Column("numimages", "1J", array=[1, 3]),
+        fits.Column("final_pixfrac", "1E", array=[0.5, 0.9]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto("a_mdz.fits")
+    done = drizzle(*visit, "--show-config", "--mdriztab", "a_mdz.fits")
+    assert changed(DrizzleParameters(), parse_parameters(done.stdout, "text")).final.pixfrac == 0.9
+    assert "row 2 of a_mdz.fits" in done.stderr
     document = drizzle("--show-config", "--import-cfg", "a.cfg", "--json").json()
     assert document["parameters"]["final"]["bits"] == 64
     assert len(document["notes"]) == 1
