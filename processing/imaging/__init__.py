@@ -4,7 +4,7 @@ What people need to build their own pipeline can be imported from here; nothing 
 asked for. The functions take arrays or open exposures and return arrays or frozen dataclasses, so that any
 step can be swapped for one's own. `open_exposures` opens files; `measure_exposures`, `compare_exposures` and
 `drizzle_exposures` are AstroDrizzle's seven steps; `static_masks`, `measure_skies`, `combine_rows`,
-`blot_rows` and `drizzle_bands` are single ones; `write_product` writes what comes out.
+`blot_rows`, `find_hits` and `drizzle_image` are single ones; `write_product` writes what comes out.
 """
 
 from importlib import import_module
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from hapctl.processing.imaging.blot import blot_rows, prepare_blot
     from hapctl.processing.imaging.by_hand import describe_product, open_exposures, output_grid, pixmap
     from hapctl.processing.imaging.combine import ExposureNoise, Single, combine_arrays, combine_rows
-    from hapctl.processing.imaging.drizzle import Band, DrizzledImage, DrizzleInput, drizzle_bands
+    from hapctl.processing.imaging.comparison import find_hits
+    from hapctl.processing.imaging.drizzle import (
+        Band,
+        Drizzle,
+        DrizzledImage,
+        DrizzleInput,
+        drizzle_bands,
+        drizzle_image,
+        prepare_drizzle,
+    )
     from hapctl.processing.imaging.grid import OutputGrid, map_to_grid, north_up_grid
     from hapctl.processing.imaging.mask_file import PackedMask, read_mask, write_mask
     from hapctl.processing.imaging.observer import Observer
@@ -49,6 +58,7 @@ __all__ = [
     "BlotParameters",
     "Comparison",
     "CosmicRayParameters",
+    "Drizzle",
     "DrizzleInput",
     "DrizzleParameters",
     "DrizzledImage",
@@ -76,6 +86,8 @@ __all__ = [
     "describe_product",
     "drizzle_bands",
     "drizzle_exposures",
+    "drizzle_image",
+    "find_hits",
     "map_to_grid",
     "measure_exposures",
     "measure_skies",
@@ -85,6 +97,7 @@ __all__ = [
     "output_grid",
     "pixmap",
     "prepare_blot",
+    "prepare_drizzle",
     "read_mask",
     "static_masks",
     "variance_blocks",
@@ -98,7 +111,16 @@ _MODULES = {
     "blot": ("blot_rows", "prepare_blot"),
     "by_hand": ("describe_product", "open_exposures", "output_grid", "pixmap"),
     "combine": ("ExposureNoise", "Single", "combine_arrays", "combine_rows"),
-    "drizzle": ("Band", "DrizzleInput", "DrizzledImage", "drizzle_bands"),
+    "comparison": ("find_hits",),
+    "drizzle": (
+        "Band",
+        "Drizzle",
+        "DrizzleInput",
+        "DrizzledImage",
+        "drizzle_bands",
+        "drizzle_image",
+        "prepare_drizzle",
+    ),
     "grid": ("OutputGrid", "map_to_grid", "north_up_grid"),
     "mask_file": ("PackedMask", "read_mask", "write_mask"),
     "observer": ("Observer",),

@@ -14,7 +14,7 @@ from hapctl.processing import imaging
 from hapctl.processing.astrometry.solution import WcsSolution
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging import pixmap
-from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_square
+from hapctl.processing.imaging.drizzle import DrizzleInput, drizzle_image
 from hapctl.processing.imaging.grid import map_to_grid, north_up_grid
 from support.prepared_chips import prepared_chip
 from support.synthetic_chips import distorted_chip, plain_chip
@@ -82,7 +82,7 @@ def test_drizzle_takes_the_map() -> None:
     weight = np.full(chip.shape, 60.0, np.float32)
     other = Drizzle(kernel="square", out_shape=grid.shape, fillval=0.0)
     other.add_image(image, exptime=1.0, pixmap=pixmap(chip, grid), weight_map=weight, in_units="cps")
-    ours = drizzle_square([DrizzleInput(chip, lambda a, b: (image[a:b], weight[a:b]))], grid, fill_value=0.0)
+    ours = drizzle_image([DrizzleInput(chip, lambda a, b: (image[a:b], weight[a:b]))], grid, fill_value=0.0)
     # theirs takes corners halfway between centres of the map, ours maps them; so edges are left out
     inside = (slice(8, -8), slice(8, -8))
     full = (other.out_wht > 59) & (ours.wht > 59)

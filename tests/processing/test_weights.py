@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.processing.errors import UnusableFileError
-from hapctl.processing.imaging.drizzle import drizzle_square
+from hapctl.processing.imaging.drizzle import drizzle_image
 from hapctl.processing.imaging.parameters import FinalParameters, WeightScale, WeightType
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.weights import MapWeight, ModelWeight, open_map, weighted
@@ -42,7 +42,7 @@ def test_mixed_exposure_times_are_averaged_by_their_weights(
     long = flat_chip(tmp_path, 120.0, name="long", time=40.0, context_bit=1)  # 3 per second
     grid = grid_for(short)
     final = FinalParameters(weight_scale=scale)
-    image = drizzle_square([weighted(chip, final, grid).drizzle_input(0) for chip in (short, long)], grid)
+    image = drizzle_image([weighted(chip, final, grid).drizzle_input(0) for chip in (short, long)], grid)
     inside = (slice(3, -3), slice(3, -3))
     expected = (2.0 * 10**power + 3.0 * 40**power) / (10**power + 40**power)
     assert image.sci[inside] == pytest.approx(np.full_like(image.sci[inside], expected), rel=1e-5)
@@ -158,7 +158,7 @@ def test_weight_is_the_inverse_variance_of_sci(tmp_path: Path, kind: WeightType,
         )
     grid = grid_for(chips[0], ratio)
     final = FinalParameters(weight=kind)
-    image = drizzle_square(
+    image = drizzle_image(
         [weighted(chip, final, grid).drizzle_input(0) for chip in chips], grid, pixfrac=0.01
     )
     whole = (20.0**2 + 200.0**2) / (sky + READ_NOISE**2) / ratio**4
