@@ -165,7 +165,6 @@ def drizzle_defaults(
         FinalParameters(
             bits=_final_bits(detector, row, level, exposures),
             pixfrac=_pixfrac(row, level, exposures, filter_name),
-            variance=False,
         ),
     )
 

@@ -127,7 +127,10 @@ def _block(shapes: Sequence[Shape]) -> int:
 
 
 def _final(shapes: Sequence[Shape], grid: OutputGrid, parameters: DrizzleParameters, threads: int) -> int:
-    context = parameters.final.context
-    bands = predict_memory(shapes, grid, threads=threads, context=context)
-    written = predict_memory(shapes, grid, threads=1, context=context) // 2
-    return bands + written
+    chosen = parameters.final
+    variance = chosen.variance or chosen.error
+    bands, in_hand = (
+        predict_memory(shapes, grid, threads=number, context=chosen.context, variance=variance)
+        for number in (threads, 1)
+    )
+    return bands + in_hand // 2

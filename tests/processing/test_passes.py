@@ -273,6 +273,20 @@ def test_exposure_times_may_differ(tmp_path: Path) -> None:
         assert where.mean() < 2e-3
 
 
+def test_the_clean_plane_tells_the_noise_of_exposures_without_err(compared: Comparison) -> None:
+    chip = compared.exposures[0][0]
+    assert chip.clean is not None
+    variance = chip.drizzle_input(0, True).read_variance
+    assert variance is not None
+    electrons = variance(0, 240, 0, 260) * 100.0**2
+    clean = chip.clean(0, 240)
+    known = np.isfinite(clean)
+    model = chip.read_noise**2 + np.maximum(clean + chip.sky, 0.0)
+    assert np.allclose(electrons[known], model[known], rtol=1e-4)
+    hits = compared.hits[0][0].rows(0, 240)
+    assert electrons[hits & known].mean() < 0.2 * chip.electrons()[hits & known].max()  # not that of the rays
+
+
 def test_flags_of_earlier_tests_are_cleared(tmp_path: Path) -> None:
     quality = np.zeros((60, 70), dtype=np.int16)
     quality[10:20] = 4096
