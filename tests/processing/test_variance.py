@@ -228,8 +228,9 @@ def test_chips_without_errors_are_given_the_clean_plane(tmp_path: Path) -> None:
         variance = variance_blocks(chip)(0, chip.shape[0], 0, chip.shape[1]) * 100.0**2
         known = ~found.untested[chip.context_bit][0].rows(0, chip.shape[0])
         expected = truth + chip.read_noise**2
-        assert np.median((variance / expected)[rays & known]) == pytest.approx(1.0, abs=0.05)
-        assert (variance / expected)[rays & known].max() < 5.0
+        excess = (variance / expected)[rays & known]
+        assert np.median(excess) == pytest.approx(1.0, abs=0.05)
+        assert np.quantile(excess, 0.95) < 1.5  # but where rays of two exposures meet
     with_errors = prepared_chip(tmp_path, np.ones(SHAPE), error=np.ones(SHAPE))
     same = compare_exposures([[with_errors], [replace(with_errors, context_bit=1)]], DrizzleParameters())
     assert all(chip.clean is None for (chip,) in same.exposures)
