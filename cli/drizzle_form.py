@@ -124,22 +124,22 @@ class ParameterForm(App[str]):
     CSS = """
     #pages { width: 24; height: 1fr; border: none; background: $panel; padding: 1 1; }
     #form { height: 1fr; }
-    VerticalScroll { padding: 1 2; }
+    VerticalScroll { padding: 1 1 1 2; scrollbar-size-vertical: 1; }
     .title { text-style: bold; color: $accent; margin-bottom: 1; }
     ParameterRow { height: auto; margin-bottom: 1; }
     ParameterRow .line { height: 1; }
-    ParameterRow .name { width: 18; text-style: bold; }
+    ParameterRow .name { width: 17; text-style: bold; }
     ParameterRow.changed .name { color: $warning; }
     ParameterRow.wrong .name { color: $error; }
-    ParameterRow Input, ParameterRow Select { width: 30; background: $surface-lighten-2; }
+    ParameterRow Input, ParameterRow Select { width: 1fr; max-width: 30; background: $surface-lighten-2; }
     ParameterRow Switch { border: none; height: 1; padding: 0; width: auto; background: transparent; }
     ParameterRow Switch:focus { border: none; background: $boost; }
-    ParameterRow .unit { margin-left: 1; color: $text-muted; }
-    ParameterRow .help { margin-left: 18; color: $text-muted; }
-    ParameterRow .problem { margin-left: 18; color: $text-error; display: none; }
+    ParameterRow .unit { width: 11; margin-left: 1; color: $text-muted; }
+    ParameterRow .help { margin-left: 17; color: $text-muted; }
+    ParameterRow .problem { margin-left: 17; color: $text-error; display: none; }
     ParameterRow.wrong .problem { display: block; }
     #place { height: 1; margin-bottom: 1; }
-    #place Label { width: 18; text-style: bold; }
+    #place Label { width: 17; text-style: bold; }
     #place Input { width: 1fr; background: $surface-lighten-2; }
     #status { height: 1; padding: 0 2; background: $panel; color: $text-muted; }
     #status.wrong { color: $text-error; }
