@@ -181,7 +181,7 @@ class BlotParameters(Checked):
         "How the plane is interpolated.",
         choices=("nearest", "linear", "poly3", "poly5", "sinc", "lanczos3"),
     )
-    sinc_scale: float = option(1.0, "Scale of the sinc kernel.", above=0.0)
+    sinc_scale: float = option(1.0, "Scale of offsets in the sinc kernel.", above=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
