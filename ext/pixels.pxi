@@ -58,6 +58,10 @@ cdef inline void add_mask(
             pixel += 1
 
 
+cdef inline bint covers(const uint8_t[:, :] mask, Py_ssize_t rows, Py_ssize_t columns):
+    return mask.shape[0] == rows and 8 * mask.shape[1] >= columns and mask.strides[1] == 1
+
+
 def values_and_weights(
     const uint32_t[:, :] raw,
     const uint16_t[:, :] flags,
@@ -105,14 +109,13 @@ def values_and_weights(
         or raw.shape[1] != columns
         or weights.shape[0] != rows
         or weights.shape[1] != columns
-        or (flagged and (flags.shape[0] != rows or flags.shape[1] != columns))
+        or (flagged and (flags.shape[0] != rows or flags.shape[1] != columns or flags.strides[1] != 2))
+        or (one and not covers(first_mask, rows, left + columns))
+        or (two and not covers(second_mask, rows, left + columns))
         or left < 0
-        or any(mask.shape[0] != rows or 8 * mask.shape[1] < left + columns for mask in masks)
         or raw.strides[1] != 4
         or values.strides[1] != 4
         or weights.strides[1] != 4
-        or (flagged and flags.strides[1] != 2)
-        or any(mask.strides[1] != 1 for mask in masks)
     ):
         raise ValueError("arrays of a block disagree")
     if columns == 0:

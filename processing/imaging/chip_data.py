@@ -32,6 +32,7 @@ Bits = int | str | None
 
 _ALL_FLAGS = 0xFFFF
 _ALL_COLUMNS = slice(None)
+_NO_FLAGS = np.empty((0, 0), dtype=np.uint16)
 
 
 def bad_flags(bits: Bits) -> int:
@@ -155,10 +156,19 @@ class ChipPixels:
             return np.ones((last - first, self.shape[1]), dtype=np.bool_)[:, columns]
         return (self.quality(first, last, columns) & np.uint16(bad)) == 0
 
+    def rejected_flags(self, bits: Bits) -> int:
+        """Return the DQ flags that make a pixel bad: 0 where none counts or the file has no DQ."""
+        return bad_flags(bits) & ~self.reset_bits if self._quality is not None else 0
+
     def stored_block(
-        self, bits: Bits, first: int, last: int, left: int, right: int
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint16], int] | None:
+        self, bad: int, first: int, last: int, left: int, right: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint16]] | None:
         """Return SCI and DQ of a block as they lie in the file, for kernels that take them so.
+
+        Parameters
+        ----------
+        bad : int
+            Flags asked for (`rejected_flags`).
 
         Returns
         -------
@@ -166,19 +176,19 @@ class ChipPixels:
             Bytes of big-endian float32.
         flags : ndarray, uint16
             Big-endian; shape (0, 0) where no flag counts.
-        bad : int
-            Flags that make a pixel bad.
 
         None where the file stores them in another form.
         """
-        bad = bad_flags(bits) & ~self.reset_bits if self._quality is not None else 0
-        if not self._science.plain(">f4") or (bad and not self._quality.plain(">i2")):  # type: ignore[union-attr]
+        if not self._science.plain(">f4"):
             return None
-        raw = self._science.stored(first, last, left, right).view(np.uint32)
-        if not bad:
-            return raw, np.empty((0, 0), dtype=np.uint16), 0
-        flags = self._quality.stored(first, last, left, right)  # type: ignore[union-attr]
-        return raw, flags.view(np.uint16), bad
+        if not bad or self._quality is None:
+            return self._science.stored(first, last, left, right).view(np.uint32), _NO_FLAGS
+        if not self._quality.plain(">i2"):
+            return None
+        return (
+            self._science.stored(first, last, left, right).view(np.uint32),
+            self._quality.stored(first, last, left, right).view(np.uint16),
+        )
 
     def _in_electrons(self, rows: NDArray[np.generic]) -> NDArray[np.float32]:
         electrons = rows.astype(np.float32, copy=False)

@@ -68,6 +68,8 @@ class FileBytes:
             Bytes from one row to the next.
         """
         block = np.empty((rows, count), dtype=np.uint8)
+        if self._descriptor is not None:
+            return block if read_rows(self._descriptor, offset, stride, block) else None
         with self._opened() as descriptor:
             return block if read_rows(descriptor, offset, stride, block) else None
 

@@ -23,6 +23,7 @@ from hapctl.processing.imaging.compare_pass import BLOCK_PIXEL_BYTES, BLOCK_ROWS
 from hapctl.processing.imaging.drizzle import predict_memory
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.passes import final_band_rows
 from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, plane_bytes
 from hapctl.processing.imaging.separate_pass import (
     BAND_BYTES,
@@ -128,9 +129,11 @@ def _block(shapes: Sequence[Shape]) -> int:
 
 def _final(shapes: Sequence[Shape], grid: OutputGrid, parameters: DrizzleParameters, threads: int) -> int:
     chosen = parameters.final
-    variance = chosen.variance or chosen.error
+    variance, rows = chosen.variance or chosen.error, final_band_rows(grid, len(shapes), chosen)
     bands, in_hand = (
-        predict_memory(shapes, grid, threads=number, context=chosen.context, variance=variance)
+        predict_memory(
+            shapes, grid, threads=number, band_rows=rows, context=chosen.context, variance=variance
+        )
         for number in (threads, 1)
     )
     return bands + in_hand // 2

@@ -249,6 +249,15 @@ def drizzle_exposures(
     return _final_bands(drizzle, height, threads, observer or Observer(), clock or Stopwatch())
 
 
+def final_band_rows(grid: OutputGrid, chips: int, final: FinalParameters) -> int:
+    """Return the height of the bands of a final image: twice what suits one thread best.
+
+    A band of a turned image needs a part of each row of its chips: the higher it is, the fewer parts.
+    """
+    context = chips if final.context else 0
+    return min(grid.shape[0], 2 * default_band_rows(grid.shape, context, final.variance or final.error))
+
+
 def _final_bands(
     drizzle: Drizzle, height: int, threads: int, observer: Observer, clock: Stopwatch
 ) -> Iterator[Band]:

@@ -136,10 +136,12 @@ class PreparedChip:
         all of a chip that was not exposed.
         """
         time, sky = np.float32(self.exposure_time), np.float32(self.sky)
+        bad = self.pixels.rejected_flags(bits)
+        may_be_laid = self.weights is None and time > 0 and sys.byteorder == "little"
 
         def read(first: int, last: int, left: int, right: int) -> Pixels:
             columns = slice(left, right)
-            if self.weights is None and (laid := self._laid(bits, first, last, left, right)) is not None:
+            if may_be_laid and (laid := self._laid(bad, first, last, left, right)) is not None:
                 return laid
             if not time > 0:
                 nothing = np.zeros((last - first, right - left), dtype=np.float32)
@@ -155,15 +157,16 @@ class PreparedChip:
 
         return read
 
-    def _laid(self, bits: Bits, first: int, last: int, left: int, right: int) -> Pixels | None:
+    def _laid(self, bad: int, first: int, last: int, left: int, right: int) -> Pixels | None:
         """Values and weights in one sweep over the bytes of the file, where it stores them as most do."""
-        stored = self.pixels.stored_block(bits, first, last, left, right) if self.exposure_time > 0 else None
-        if stored is None or sys.byteorder != "little":
+        stored = self.pixels.stored_block(bad, first, last, left, right)
+        if stored is None:
             return None
         values, weights = np.empty((2, last - first, right - left), dtype=np.float32)
         masks = [mask.bits[first:last] for mask in (self.static, self.hits) if mask is not None]
         values_and_weights(
             *stored,
+            bad,
             masks,
             left,
             self.pixels.electrons_per_unit,
