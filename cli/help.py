@@ -41,7 +41,7 @@ Files without a DQ extension have no flagged pixels. Exposures of 0 seconds are 
         """\
   step         needs                    makes                              with --keep DIR
   -----------  -----------------------  ---------------------------------  ------------------------------
-  static_mask  nothing                  pixels far below their chip's mode  ROOT_static_mask.fits
+  static_mask  nothing                  pixels far below the chip's mode   ROOT_static_mask.fits
   sky          nothing                  the sky of each chip               skies.txt (as sky.file takes it)
   separate     nothing                  each exposure on one grid          ROOT_single_sci.fits, _wht.fits
   median       separate                 one clean plane                    median.fits, depth.fits
