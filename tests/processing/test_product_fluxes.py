@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hapctl.processing.imaging.cosmic_rays import CosmicRayParameters, cosmic_ray_masks
-from hapctl.processing.imaging.drizzle import drizzle_square
+from hapctl.processing.imaging.defaults import drizzle_defaults
 from hapctl.processing.imaging.grid import north_up_grid
 from hapctl.processing.imaging.mask_file import PackedMask
-from hapctl.processing.imaging.parameters import SkyParameters
-from hapctl.processing.imaging.sky import measure_skies
+from hapctl.processing.imaging.passes import compare_exposures, drizzle_exposures, measure_exposures
 from scipy import ndimage
 from support.image_files import Stars, rayed_exposures
 
@@ -28,15 +26,13 @@ def isolated_stars() -> Stars:
 def test_fluxes_and_sky(tmp_path: Path, scale: float) -> None:
     stars = isolated_stars()
     field = rayed_exposures(tmp_path, 3, stars=stars, rays=80, sky=40.0)
-    chips = []
-    for (chip,) in field.exposures:
-        ((sky,),) = measure_skies([[chip]], SkyParameters(statistic="mode"))
-        assert sky.level == pytest.approx(40.0, abs=0.5)
-        chips.append(replace(chip, sky=sky.subtract))
-    grid = north_up_grid([chip.wcs for chip in chips], scale)
-    masks = cosmic_ray_masks([[chip] for chip in chips], grid, CosmicRayParameters())
-    clean = [replace(chip, hits=PackedMask.of(mask)) for chip, (mask,) in zip(chips, masks, strict=True)]
-    image = drizzle_square([chip.drizzle_input(0) for chip in clean], grid)
+    chosen = drizzle_defaults("WFC", 57000.0, "filter", 3)
+    parameters = replace(chosen, sky=replace(chosen.sky, method="localmin", statistic="mode"))
+    measured = measure_exposures(field.exposures, parameters)
+    assert [chip.sky for (chip,) in measured] == pytest.approx([40.0] * 3, abs=0.5)
+    compared = compare_exposures(measured, parameters)
+    grid = north_up_grid([chip.wcs for (chip,) in measured], scale)
+    (image,) = drizzle_exposures(compared.exposures, grid, parameters, band_rows=10_000)
     x, y = grid.sky_to_pixel(stars.ra, stars.dec)
     yy, xx = np.indices(grid.shape)
     ratios, offsets = [], []
