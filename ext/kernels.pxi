@@ -35,6 +35,7 @@ from hapctl.ext.mapping cimport BLOCK, MAX_SIP_ORDER, ChipDistortion, Distortion
 
 include "distortion.pxi"
 include "footprints.pxi"
+include "boxes.pxi"
 include "tiles.pxi"
 
 KINDS = {

@@ -1,28 +1,13 @@
-"""Tiles of the detector, summed apart in the memory of a box about what they touch, then added to a band.
+"""Tiles of the detector, each mapped, weighed and summed in a box of its own, which then joins the band.
 
-What lies in a box is a matter of the tile and the band alone, what is added to a cell one of the tile alone.
+What lies in a box is a matter of the tile and the band, what is added to a cell one of the tile alone.
 """
-
-cdef extern from *:
-    void __builtin_prefetch(const void *place, int write, int locality) noexcept nogil
 
 cdef enum:
     MOST_ROWS = 32
     STREAMS = 8
-    CHUNK = 8
-    FETCHED = 2
 
 cdef float INFINITE = INFINITY
-
-
-cdef struct Band:
-    double *sums
-    double *variances
-    int *context
-    int bit
-    Py_ssize_t width
-    Py_ssize_t first
-    Py_ssize_t stop
 
 
 cdef struct Pixels:
@@ -53,20 +38,6 @@ cdef struct Tile:
     double y[MOST_ROWS * MOST_COLUMNS]
     int left[MOST_ROWS * MOST_COLUMNS]
     int bottom[MOST_ROWS * MOST_COLUMNS]
-    int kept[MOST_ROWS * MOST_COLUMNS]
-
-
-# The part of the output that a tile touches, and its sums, all 0 between tiles.
-cdef struct Box:
-    int left
-    int bottom
-    int right
-    int top
-    Py_ssize_t width
-    Py_ssize_t height
-    double *sums
-    double *variances
-    Py_ssize_t room
 
 
 cdef struct Workspace:
@@ -118,44 +89,21 @@ cdef void free_workspace(Workspace *work) noexcept nogil:
     free(work)
 
 
-cdef inline void note(
-    const Footprint *shape, const Band *band, Tile *tile, int at,
-    const float *values, const float *weights, Box *box
-) noexcept nogil:
-    """Note which pixels of a row of a tile contribute to the band, and enlarge the box about them."""
-    cdef int taps = shape.taps
-    cdef int bottom_row = <int>band.first
-    cdef unsigned int columns = <unsigned int>(band.width + taps - 1)
-    cdef unsigned int rows = <unsigned int>(band.stop - band.first + taps - 1)
-    cdef const int *left = tile.left + at
-    cdef const int *bottom = tile.bottom + at
-    cdef int *kept = tile.kept + at
-    cdef int x_low = box.left, x_high = box.right, y_low = box.bottom, y_high = box.top
-    cdef int k, inside
-    for k in range(tile.first):
-        kept[k] = 0
-    for k in range(tile.first, tile.stop):
-        kept[k] = (weights[k] > 0.0) & (weights[k] < INFINITE) & (fabsf(values[k]) < INFINITE)
-    for k in range(tile.first, tile.stop):
-        # One comparison tells of both ends: what lies below wraps to a large number.
-        inside = <unsigned int>(left[k] + taps - 1) < columns
-        kept[k] &= inside
-        inside = <unsigned int>(bottom[k] + taps - 1 - bottom_row) < rows
-        kept[k] &= inside
-    for k in range(tile.first, tile.stop):
-        x_low = min(x_low, left[k] if kept[k] else x_low)
-        x_high = max(x_high, left[k] if kept[k] else x_high)
-        y_low = min(y_low, bottom[k] if kept[k] else y_low)
-        y_high = max(y_high, bottom[k] if kept[k] else y_high)
-    box.left, box.right, box.bottom, box.top = x_low, x_high, y_low, y_high
+cdef inline void enclose(const int *first, int count, int *low, int *high) noexcept nogil:
+    """Widen low to high so that they enclose the first ``count`` numbers."""
+    cdef int least = low[0], most = high[0]
+    cdef int k
+    for k in range(count):
+        least = min(least, first[k])
+        most = max(most, first[k])
+    low[0], high[0] = least, most
 
 
-cdef void map_tile(
-    const Footprint *shape, const Band *band, const Source *source, const Pixels *pixels, Tile *tile, Box *box
+cdef bint map_tile(
+    const Footprint *shape, const Band *band, const Source *source, Tile *tile, Box *box
 ) noexcept nogil:
-    """Find where the pixels of a tile lie and the box of what they touch."""
+    """Find where the pixels of a tile lie and the box of what they touch; false if the band has none."""
     cdef int r, at
-    cdef Py_ssize_t start
     box.left, box.bottom, box.right, box.top = 2147483647, 2147483647, -2147483647, -2147483647
     for r in range(tile.rows):
         at = r * MOST_COLUMNS
@@ -165,28 +113,14 @@ cdef void map_tile(
         )
         find_first(tile.x + at, tile.left + at, tile.stop, shape.start)
         find_first(tile.y + at, tile.bottom + at, tile.stop, shape.start)
-        start = (tile.row + r - pixels.first_row) * pixels.stride + tile.column
-        note(shape, band, tile, at, pixels.values + start, pixels.weights + start, box)
-
-
-cdef bint make_box(const Footprint *shape, bint variances, Box *box) noexcept nogil:
-    """Make room for the sums of a box, all 0; false if there is no memory."""
-    box.width = (box.right - box.left + shape.taps + CHUNK - 1) // CHUNK * CHUNK
-    box.height = box.top - box.bottom + shape.taps
-    if box.width * box.height <= box.room:
-        return True
-    free_box(box)
-    box.room = 2 * box.width * box.height
-    box.sums = <double *>calloc(2 * box.room, sizeof(double))
-    box.variances = <double *>calloc(box.room if variances else 1, sizeof(double))
-    return box.sums != NULL and box.variances != NULL
-
-
-cdef void free_box(Box *box) noexcept nogil:
-    free(box.sums)
-    free(box.variances)
-    box.sums, box.variances = NULL, NULL
-    box.room = 0
+        enclose(tile.left + at, tile.stop, &box.left, &box.right)
+        enclose(tile.bottom + at, tile.stop, &box.bottom, &box.top)
+    # Footprints that begin further out do not touch the band; those that begin inside lie in the box whole.
+    box.left = max(box.left, 1 - shape.taps)
+    box.right = min(box.right, <int>band.width - 1)
+    box.bottom = max(box.bottom, <int>band.first + 1 - shape.taps)
+    box.top = min(box.top, <int>band.stop - 1)
+    return box.left <= box.right and box.bottom <= box.top
 
 
 cdef inline void lay(
@@ -246,16 +180,28 @@ cdef inline void ready_row(
     const Footprint *shape, Workspace *work, int start,
     const float *values, const float *weights, double flux_scale
 ) noexcept nogil:
-    """Lay out a row of a tile: where its footprints begin and what they get, 0 for what is not kept."""
-    cdef const int *kept = work.tile.kept + start
+    """Lay out a row of a tile: where its footprints begin and what they get, 0 for what does not count."""
     cdef const int *left = work.tile.left + start
     cdef const int *bottom = work.tile.bottom + start
     cdef int x = work.box.left, y = work.box.bottom, width = <int>work.box.width
+    # One comparison tells of both ends: what lies below wraps to a large number.
+    cdef unsigned int columns = <unsigned int>(work.box.right - x)
+    cdef unsigned int rows = <unsigned int>(work.box.top - y)
+    cdef int *cells = work.cells
+    cdef int kept[MOST_COLUMNS]
     cdef double share = shape.share
     cdef double weight
-    cdef int k
+    cdef int k, inside
     for k in range(work.tile.stop):
-        work.cells[k] = (bottom[k] - y) * width + (left[k] - x) if kept[k] else 0
+        kept[k] = (weights[k] > 0.0) & (weights[k] < INFINITE) & (fabsf(values[k]) < INFINITE)
+    for k in range(work.tile.first):
+        kept[k] = 0
+    for k in range(work.tile.stop):
+        inside = <unsigned int>(left[k] - x) <= columns
+        kept[k] &= inside
+        inside = <unsigned int>(bottom[k] - y) <= rows
+        kept[k] &= inside
+        cells[k] = (bottom[k] - y) * width + (left[k] - x) if kept[k] else 0
     for k in range(work.tile.stop):
         weight = <double>weights[k] * share
         work.given[2 * k] = weight * (<double>values[k] * flux_scale) if kept[k] else 0.0
@@ -350,84 +296,6 @@ cdef void add_row(
         add_variances(shape, work, variances, flux_scale)
 
 
-cdef void add_to_band(Box *box, const Band *band) noexcept nogil:
-    """Add the sums of a box to the band, as far as it reaches, and empty the box."""
-    cdef Py_ssize_t row, column
-    cdef double *given
-    for row in range(box.height):
-        fetch(box, band, row + FETCHED)
-        column = 0
-        while column < box.width:
-            given = box.sums + 2 * (row * box.width + column)
-            if band.variances != NULL or any_given(given):
-                add_chunk(box, band, row, column)
-            column += CHUNK
-
-
-cdef inline void fetch(const Box *box, const Band *band, Py_ssize_t row) noexcept nogil:
-    """Ask for the memory that a later row of the box will be added to: a hint, no more."""
-    cdef Py_ssize_t low = max(0, box.left)
-    cdef Py_ssize_t high = min(box.left + box.width, band.width)
-    cdef Py_ssize_t at, line
-    if row >= box.height or box.bottom + row < band.first or box.bottom + row >= band.stop:
-        return
-    at = (box.bottom + row - band.first) * band.width
-    for line in range(at + low, at + high, 4):
-        __builtin_prefetch(band.sums + 2 * line, 1, 2)
-    if band.context != NULL:
-        for line in range(at + low, at + high, 16):
-            __builtin_prefetch(band.context + line, 1, 2)
-
-
-cdef inline bint any_given(const double *given) noexcept nogil:
-    """Whether a chunk holds anything but 0."""
-    cdef lanes zero = spread_out(0.0)
-    cdef mask some = less(zero, magnitude(load(given)))
-    cdef int k = LANES
-    while k < 2 * CHUNK:
-        some = either(some, less(zero, magnitude(load(given + k))))
-        k += LANES
-    return any_of(some)
-
-
-cdef inline void add_chunk(Box *box, const Band *band, Py_ssize_t row, Py_ssize_t column) noexcept nogil:
-    """Add one chunk of a row of a box."""
-    cdef double *given = box.sums + 2 * (row * box.width + column)
-    cdef double *squares = box.variances + row * box.width + column
-    cdef Py_ssize_t y = box.bottom + row
-    cdef Py_ssize_t x = box.left + column
-    cdef Py_ssize_t at = (y - band.first) * band.width + x
-    cdef Py_ssize_t k
-    if y >= band.first and y < band.stop:
-        if x >= 0 and x + CHUNK <= band.width:
-            add_cells(band, at, given, squares, 0, CHUNK)
-        else:
-            add_cells(band, at, given, squares, max(0, -x), min(<Py_ssize_t>CHUNK, band.width - x))
-    for k in range(2 * CHUNK):
-        given[k] = 0.0
-    if band.variances != NULL:
-        for k in range(CHUNK):
-            squares[k] = 0.0
-
-
-cdef inline void add_cells(
-    const Band *band, Py_ssize_t at, const double *given, const double *squares,
-    Py_ssize_t low, Py_ssize_t high
-) noexcept nogil:
-    cdef double *sums = band.sums + 2 * at
-    cdef int *context
-    cdef Py_ssize_t k
-    for k in range(2 * low, 2 * high):
-        sums[k] += given[k]
-    if band.context != NULL:
-        context = band.context + at
-        for k in range(low, high):
-            context[k] |= band.bit if given[2 * k + 1] != 0.0 else 0
-    if band.variances != NULL:
-        for k in range(low, high):
-            band.variances[at + k] += squares[k]
-
-
 cdef bint add_tile(
     const Footprint *shape, const Band *band, const Source *source, const Pixels *pixels, Workspace *work
 ) noexcept nogil:
@@ -435,8 +303,7 @@ cdef bint add_tile(
     cdef Tile *tile = &work.tile
     cdef Py_ssize_t start
     cdef int r
-    map_tile(shape, band, source, pixels, tile, &work.box)
-    if work.box.right < work.box.left:
+    if not map_tile(shape, band, source, tile, &work.box):
         return True
     if not make_box(shape, band.variances != NULL, &work.box):
         return False
