@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from hapctl.ext.writing import big_endian
 from hapctl.processing.errors import TooLargeError
-from hapctl.processing.imaging.fits_sums import sum32, with_sums
+from hapctl.processing.imaging.fits_sums import folded, sum32, with_sums
 from numpy.typing import NDArray
 
 _BLOCK = 2880
@@ -34,9 +35,9 @@ class FilePart:
         """SHA-256 of each plane, one after another."""
         return b"".join(plane.digest() for plane in self._hashes)
 
-    def seen(self, number: int, raw: bytes) -> None:
-        """Add what was written of a plane to the sums."""
-        self.data_sum = sum32(raw, self.data_sum)
+    def seen(self, number: int, raw: memoryview, total: int) -> None:
+        """Add what was written of a plane, and the sum of its words, to the sums."""
+        self.data_sum = folded(self.data_sum + total)
         self._hashes[number].update(raw)
 
 
@@ -86,10 +87,13 @@ class PartsFile:
 
     def put(self, part: FilePart, number: int, row: int, rows: NDArray[np.generic]) -> None:
         """Write rows of a plane; they must come in order."""
-        raw = rows.astype(rows.dtype.newbyteorder(">")).tobytes()
+        words = np.ascontiguousarray(rows).view(np.uint32)
+        turned = np.empty(words.shape, dtype=np.uint32)
+        total = big_endian(words, turned)
+        raw = turned.data.cast("B")
         with self._told_when_full():
             self._write(raw, part.data_offset + number * part.plane_bytes + row * part.row_bytes)
-        part.seen(number, raw)
+        part.seen(number, raw, total)
 
     def finish(self) -> None:
         """Write headers and table, and sync the file to disk."""
@@ -113,7 +117,7 @@ class PartsFile:
             with suppress(FileNotFoundError):
                 self.path.unlink()
 
-    def _write(self, data: bytes, offset: int) -> None:
+    def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
         while view:
             written = os.pwrite(self._descriptor, view, offset)

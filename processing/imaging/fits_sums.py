@@ -9,10 +9,11 @@ _CHARACTERS_LEFT_OUT = frozenset((*range(0x3A, 0x41), *range(0x5B, 0x61)))
 def sum32(data: bytes | memoryview, total: int = 0) -> int:
     """Add the big-endian 32-bit words of ``data`` (a whole number of them) to a folded sum."""
     words = np.frombuffer(data, dtype=">u4")
-    return _fold(total + int(words.sum(dtype=np.uint64)))
+    return folded(total + int(words.sum(dtype=np.uint64)))
 
 
-def _fold(total: int) -> int:
+def folded(total: int) -> int:
+    """Fold a sum of 32-bit words: carries are added at the other end."""
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from hapctl.ext.writing import gather
 from numpy.typing import NDArray
 
 _BINS = 1 << 16
@@ -57,27 +58,31 @@ class StatisticsGatherer:
 
     def add(self, weight: NDArray[np.float32], context: NDArray[np.int32]) -> None:
         """Count a band: weight, shape (rows, nx), and context, shape (planes, rows, nx); planes may be 0."""
-        covered = np.any(context != 0, axis=0) if len(context) else weight > 0
-        if not covered.any():
-            return
+        planes, combinations = len(context), self._combinations
+        exact = combinations is not None and planes > 0
+        sums = np.zeros(weight.shape[0])
+        gather(
+            np.ascontiguousarray(weight, dtype=np.float32),
+            np.ascontiguousarray(context, dtype=np.int32),
+            self._masks(planes) if exact else np.zeros((0, planes), dtype=np.int32),
+            _WEIGHT_SHIFT,
+            self._weights,
+            np.zeros(1, dtype=np.int64) if combinations is None else combinations,
+            sums,
+        )
         # row by row, so that the sum does not depend on the height of the bands
-        for row in np.where(covered, weight, np.float32(0.0)).sum(axis=1, dtype=np.float64).tolist():
+        for row in sums.tolist():
             self._weight_sum += row
-        _count_weights(self._weights, weight[covered])
-        if not len(context):
-            return
-        bits = context[:, covered]
-        if self._combinations is not None:
-            self._add_combinations(bits)
-        else:
-            self._add_depths(bits)
+        if planes and not exact:
+            self._add_depths(context[:, np.any(context != 0, axis=0)])
 
-    def _add_combinations(self, bits: NDArray[np.int32]) -> None:
-        assert self._combinations is not None
-        code = np.zeros(bits.shape[1], dtype=np.uint16)
-        for number, planes in enumerate(self._bits):
-            code |= _has(bits, planes).astype(np.uint16) << np.uint16(number)
-        self._combinations += np.bincount(code, minlength=self._combinations.size)
+    def _masks(self, planes: int) -> NDArray[np.int32]:
+        """Bits of each exposure in each plane."""
+        masks = np.zeros((len(self._bits), planes), dtype=np.int32)
+        for exposure, bits in enumerate(self._bits):
+            for plane in range(planes):
+                masks[exposure, plane] = bits.get(plane, 0)
+        return masks
 
     def _add_depths(self, bits: NDArray[np.int32]) -> None:
         depth = np.zeros(bits.shape[1], dtype=np.int32)
@@ -134,13 +139,6 @@ def _has(bits: NDArray[np.int32], planes: dict[int, np.int32]) -> NDArray[np.boo
     for plane, mask in planes.items():
         seen |= (bits[plane] & mask) != 0
     return seen
-
-
-def _count_weights(counts: NDArray[np.int64], weight: NDArray[np.float32]) -> None:
-    bins = np.maximum(weight, np.float32(0.0)).view(np.uint32) >> np.uint32(_WEIGHT_SHIFT)
-    low = int(bins.min())
-    found = np.bincount(bins - np.uint32(low))
-    counts[low : low + found.size] += found
 
 
 def _median_weight(counts: NDArray[np.int64]) -> float:
