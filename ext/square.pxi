@@ -3,8 +3,8 @@
 Contract (Fruchter & Hook 2002, section 3): the four corners of an input pixel, shrunk by pixfrac about its
 centre, are mapped exactly; each output pixel receives ``weight * overlap / area``, area being that of the
 mapped quadrilateral, so that an input wholly inside hands on exactly its weight. Sums are float64 and run
-in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, of
-columns. A quadrilateral is computed from its own corners alone and only then cut to
+in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, in a row
+as ``scatter`` says. A quadrilateral is computed from its own corners alone and only then cut to
 the band, so that bits depend neither on bands nor on threads.
 
 What contributes nothing: weights that are 0, negative, NaN or infinite; values that are NaN or infinite;
@@ -12,9 +12,9 @@ corners 90 degrees or more from the tangent point; quadrilaterals of no area, th
 wider than 128 output pixels (met only at the rim of a projection). A variance that is negative, NaN or
 infinite makes the variance of what its pixel touches NaN.
 
-Two ways to the same shares (to 1e-13 of a pixel). Convex quadrilaterals inside 3 x 3 output pixels, nearly
-all there are, go LANES at a time and without branches (``cover``); others one by one (``deposit``). Which
-way is a matter of the pixel's own corners.
+Three ways to the same shares (to 1e-13 of a pixel): convex quadrilaterals inside 2 x 2 or 3 x 3 output
+pixels, nearly all there are, go LANES at a time and without branches (``cover_four``, ``cover_nine``);
+others one by one (``deposit``). Which way is a matter of the pixel's own corners.
 """
 
 import numpy as np
@@ -29,13 +29,14 @@ include "distortion.pxi"
 cdef enum:
     WIDEST = 128
     GRID_CELLS = (WIDEST + 3) * (WIDEST + 2)
-    TILE = 256  # what its rows add to stays in the nearest cache
+    TILE = 128  # what its rows add to stays in the nearest cache
     ROOM = TILE + BLOCK  # the last corner of a tile, and whole blocks
-    AHEAD = 2  # output rows
+    AHEAD = 4  # detector rows
+    STRIDE = 32
     NOTHING = 0
-    OTHER = 1
-    SMALL = 2
-    LOW = 3  # small, and no more than two output rows high
+    ODD = 1
+    FOUR = 2
+    NINE = 3
 
 cdef double LEAST_AREA = 1e-12
 # An edge lower than this moves no area that a double can show.
@@ -55,6 +56,7 @@ cdef struct Band:
     Py_ssize_t width
     Py_ssize_t first
     Py_ssize_t stop
+    Py_ssize_t ahead  # places from a pixel's own to where the detector row that is AHEAD comes
 
 
 cdef struct Pixels:
@@ -87,9 +89,20 @@ cdef struct Row:
     double values[TILE]
     double weights[TILE]
     double variances[TILE]
+    int way[TILE]
     int left[TILE]
     int bottom[TILE]
-    int way[TILE]
+    double low[4 * TILE]
+    double middle[4 * TILE]
+
+
+cdef struct Large:
+    # The pixels of a row that need 3 x 3 cells, one after the other.
+    Py_ssize_t count
+    double corners[8 * TILE]
+    double weights[TILE]
+    int left[TILE]
+    int bottom[TILE]
     double low[4 * TILE]
     double middle[4 * TILE]
     double high[4 * TILE]
@@ -97,8 +110,25 @@ cdef struct Row:
 
 cdef struct Workspace:
     Row row
+    Large large
     double lines[8 * ROOM]
     double cells[GRID_CELLS]
+
+
+cdef struct Quads:
+    # Corners from the lower left corner of the first cell on, and what decides the way.
+    lanes x0
+    lanes x1
+    lanes x2
+    lanes x3
+    lanes y0
+    lanes y1
+    lanes y2
+    lanes y3
+    lanes right
+    lanes top
+    lanes first_line
+    lanes doubled_area
 
 
 cdef struct Lattice:
@@ -128,6 +158,23 @@ cdef inline lanes inner_part(
 cdef inline lanes between(lanes a, lanes low, lanes high) noexcept nogil:
     """a within limits; NaN becomes the lower one."""
     return lesser(greater(a, low), high)
+
+
+cdef inline void add_short_side(Lattice *sums, lanes x0, lanes y0, lanes x1, lanes y1) noexcept nogil:
+    """``add_side`` of quadrilaterals inside 2 x 2 cells: the lines x = 1 and y = 1 alone."""
+    cdef lanes one = spread_out(1.0)
+    cdef lanes dx = x1 - x0
+    cdef lanes dy = y1 - y0
+    cdef lanes inverse = one / (dx * dy)
+    cdef lanes y_at1 = between(y0 + (one - x0) * (dy * (dy * inverse)), lesser(y0, y1), greater(y0, y1))
+    cdef lanes x_at1 = between(x0 + (one - y0) * (dx * (dx * inverse)), lesser(x0, x1), greater(x0, x1))
+    cdef lanes from_x = select(less(y0, one), x0, x_at1)
+    cdef lanes from_y = lesser(y0, one)
+    cdef lanes to_x = select(less(y1, one), x1, x_at1)
+    cdef lanes to_y = lesser(y1, one)
+    sums.left1 += inner_part(one, x0, y0, x1, y1, y_at1)
+    sums.below1 += (from_x + to_x) * (to_y - from_y)
+    sums.left1_below1 += inner_part(one, from_x, from_y, to_x, to_y, y_at1)
 
 
 cdef inline void add_side(Lattice *sums, lanes x0, lanes y0, lanes x1, lanes y1) noexcept nogil:
@@ -185,11 +232,11 @@ cdef inline lanes integral_below(lanes a, int *to) noexcept nogil:
     return from_int(whole)
 
 
-cdef void cover(
-    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t at, Row *row
+cdef inline void read_quads(
+    const Corners *lower, const Corners *upper, Py_ssize_t at, int *left, int *bottom, Quads *quads
 ) noexcept nogil:
-    """Weights that the LANES pixels from ``at`` on give to 3 x 3 output pixels each; a fourth column is 0."""
-    cdef Lattice sums
+    """The quadrilaterals of LANES pixels, each in cells that begin at the whole numbers below it."""
+    cdef lanes shift = spread_out(WIDEST + 0.5)
     cdef lanes x0 = load(lower.left_x + at)
     cdef lanes y0 = load(lower.left_y + at)
     cdef lanes x1 = load(lower.right_x + at)
@@ -198,44 +245,107 @@ cdef void cover(
     cdef lanes y2 = load(upper.right_y + at)
     cdef lanes x3 = load(upper.left_x + at)
     cdef lanes y3 = load(upper.left_y + at)
-    cdef lanes weight = load(row.weights + at)
+    cdef lanes origin = integral_below(lesser(lesser(x0, x1), lesser(x2, x3)) + 0.5, left) - shift
+    quads.x0 = x0 - origin
+    quads.x1 = x1 - origin
+    quads.x2 = x2 - origin
+    quads.x3 = x3 - origin
+    quads.right = greater(greater(x0, x1), greater(x2, x3)) - origin
+    origin = integral_below(lesser(lesser(y0, y1), lesser(y2, y3)) + 0.5, bottom) - shift
+    quads.y0 = y0 - origin
+    quads.y1 = y1 - origin
+    quads.y2 = y2 - origin
+    quads.y3 = y3 - origin
+    quads.top = greater(greater(y0, y1), greater(y2, y3)) - origin
+    quads.first_line = origin
+
+
+cdef inline mask is_convex(Quads *quads) noexcept nogil:
+    """Where all four turns are to one side and the area is not 0; the area is found on the way."""
+    cdef lanes zero = spread_out(0.0)
+    cdef lanes dx0 = quads.x1 - quads.x0
+    cdef lanes dx1 = quads.x2 - quads.x1
+    cdef lanes dx2 = quads.x3 - quads.x2
+    cdef lanes dx3 = quads.x0 - quads.x3
+    cdef lanes dy0 = quads.y1 - quads.y0
+    cdef lanes dy1 = quads.y2 - quads.y1
+    cdef lanes dy2 = quads.y3 - quads.y2
+    cdef lanes dy3 = quads.y0 - quads.y3
+    cdef lanes turn0 = dx3 * dy0 - dx0 * dy3
+    cdef lanes turn1 = dx0 * dy1 - dx1 * dy0
+    cdef lanes turn2 = dx1 * dy2 - dx2 * dy1
+    cdef lanes turn3 = dx2 * dy3 - dx3 * dy2
+    quads.doubled_area = turn0 + turn2
+    return both(
+        less(spread_out(2.0 * LEAST_AREA), magnitude(quads.doubled_area)),
+        either(
+            at_most(zero, lesser(lesser(turn0, turn1), lesser(turn2, turn3))),
+            at_most(greater(greater(turn0, turn1), greater(turn2, turn3)), zero),
+        ),
+    )
+
+
+cdef void cover_four(
+    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t at, Row *row
+) noexcept nogil:
+    """Find the ways of the LANES pixels from ``at`` on, and the weights that 2 x 2 cells receive of each."""
+    cdef Quads quads
+    cdef Lattice sums
     cdef lanes zero = spread_out(0.0)
     cdef lanes two = spread_out(2.0)
     cdef lanes three = spread_out(3.0)
-    cdef lanes shift = spread_out(WIDEST + 0.5)
-    cdef lanes turn0, turn1, turn2, turn3, least, per_area, origin, top
-    cdef mask small
-    origin = integral_below(lesser(lesser(x0, x1), lesser(x2, x3)) + 0.5, row.left + at) - shift
-    x0 -= origin
-    x1 -= origin
-    x2 -= origin
-    x3 -= origin
-    origin = integral_below(lesser(lesser(y0, y1), lesser(y2, y3)) + 0.5, row.bottom + at) - shift
-    y0 -= origin
-    y1 -= origin
-    y2 -= origin
-    y3 -= origin
-    top = greater(greater(y0, y1), greater(y2, y3))
+    cdef lanes weight = load(row.weights + at)
+    cdef lanes per_area, least
+    cdef mask convex, four, nine
+    read_quads(lower, upper, at, row.left + at, row.bottom + at, &quads)
     if not any_of(both(
-        less(spread_out(band.first - 0.5), top + origin), less(origin, spread_out(<double>band.stop))
+        less(spread_out(band.first - 0.5), quads.top + quads.first_line),
+        less(quads.first_line, spread_out(<double>band.stop)),
     )):
         return
-    small = both(less(greater(greater(x0, x1), greater(x2, x3)), three), less(top, three))
-    turn0 = (x1 - x0) * (y3 - y0) - (x3 - x0) * (y1 - y0)
-    turn1 = (x1 - x0) * (y2 - y1) - (x2 - x1) * (y1 - y0)
-    turn2 = (x2 - x1) * (y3 - y2) - (x3 - x2) * (y2 - y1)
-    turn3 = (x3 - x2) * (y0 - y3) - (x0 - x3) * (y3 - y2)
-    small = both(small, either(
-        at_most(zero, lesser(lesser(turn0, turn1), lesser(turn2, turn3))),
-        at_most(greater(greater(turn0, turn1), greater(turn2, turn3)), zero),
-    ))
-    turn0 = turn0 + turn2
-    small = both(small, less(spread_out(2.0 * LEAST_AREA), magnitude(turn0)))
+    convex = is_convex(&quads)
+    four = both(convex, both(less(quads.right, two), less(quads.top, two)))
+    nine = both(convex, both(less(quads.right, three), less(quads.top, three)))
     store_int(row.way + at, to_int(select(
         less(zero, weight),
-        select(small, select(less(top, two), spread_out(LOW), spread_out(SMALL)), spread_out(OTHER)),
+        select(four, spread_out(FOUR), select(nine, spread_out(NINE), spread_out(ODD))),
         spread_out(NOTHING),
     )))
+    if not any_of(four):
+        return
+    sums.left1_below1 = zero
+    sums.left1 = zero
+    sums.below1 = zero
+    add_short_side(&sums, quads.x0, quads.y0, quads.x1, quads.y1)
+    add_short_side(&sums, quads.x1, quads.y1, quads.x2, quads.y2)
+    add_short_side(&sums, quads.x2, quads.y2, quads.x3, quads.y3)
+    add_short_side(&sums, quads.x3, quads.y3, quads.x0, quads.y0)
+    per_area = spread_out(1.0) / quads.doubled_area
+    least = spread_out(2.0 * LEAST_COVER) * magnitude(per_area) + LEAST_SHARE
+    sums.below1 = sums.below1 - sums.left1_below1
+    store_fours(
+        row.low + 4 * at,
+        kept(sums.left1_below1, per_area, least, weight),
+        kept(sums.below1, per_area, least, weight),
+        zero,
+    )
+    store_fours(
+        row.middle + 4 * at,
+        kept(sums.left1 - sums.left1_below1, per_area, least, weight),
+        kept((quads.doubled_area - sums.left1) - sums.below1, per_area, least, weight),
+        zero,
+    )
+
+
+cdef void cover_nine(const Corners *lower, const Corners *upper, Py_ssize_t at, Large *large) noexcept nogil:
+    """Weights that the LANES large pixels from ``at`` on give to 3 x 3 cells each."""
+    cdef Quads quads
+    cdef Lattice sums
+    cdef lanes zero = spread_out(0.0)
+    cdef lanes weight = load(large.weights + at)
+    cdef lanes per_area, least, first, second, third
+    read_quads(lower, upper, at, large.left + at, large.bottom + at, &quads)
+    is_convex(&quads)
     sums.left1_below1 = zero
     sums.left2_below1 = zero
     sums.left1_below2 = zero
@@ -244,36 +354,65 @@ cdef void cover(
     sums.left2 = zero
     sums.below1 = zero
     sums.below2 = zero
-    add_side(&sums, x0, y0, x1, y1)
-    add_side(&sums, x1, y1, x2, y2)
-    add_side(&sums, x2, y2, x3, y3)
-    add_side(&sums, x3, y3, x0, y0)
-    per_area = spread_out(1.0) / turn0
+    add_side(&sums, quads.x0, quads.y0, quads.x1, quads.y1)
+    add_side(&sums, quads.x1, quads.y1, quads.x2, quads.y2)
+    add_side(&sums, quads.x2, quads.y2, quads.x3, quads.y3)
+    add_side(&sums, quads.x3, quads.y3, quads.x0, quads.y0)
+    per_area = spread_out(1.0) / quads.doubled_area
     least = spread_out(2.0 * LEAST_COVER) * magnitude(per_area) + LEAST_SHARE
     store_fours(
-        row.low + 4 * at,
+        large.low + 4 * at,
         kept(sums.left1_below1, per_area, least, weight),
         kept(sums.left2_below1 - sums.left1_below1, per_area, least, weight),
         kept(sums.below1 - sums.left2_below1, per_area, least, weight),
     )
-    x0 = sums.left1_below2 - sums.left1_below1
-    x1 = sums.left2_below2 - sums.left2_below1
-    x2 = sums.below2 - sums.below1
+    first = sums.left1_below2 - sums.left1_below1
+    second = sums.left2_below2 - sums.left2_below1
+    third = sums.below2 - sums.below1
     store_fours(
-        row.middle + 4 * at,
-        kept(x0, per_area, least, weight),
-        kept(x1 - x0, per_area, least, weight),
-        kept(x2 - x1, per_area, least, weight),
+        large.middle + 4 * at,
+        kept(first, per_area, least, weight),
+        kept(second - first, per_area, least, weight),
+        kept(third - second, per_area, least, weight),
     )
-    x0 = sums.left1 - sums.left1_below2
-    x1 = sums.left2 - sums.left2_below2
-    x2 = turn0 - sums.below2
+    first = sums.left1 - sums.left1_below2
+    second = sums.left2 - sums.left2_below2
+    third = quads.doubled_area - sums.below2
     store_fours(
-        row.high + 4 * at,
-        kept(x0, per_area, least, weight),
-        kept(x1 - x0, per_area, least, weight),
-        kept(x2 - x1, per_area, least, weight),
+        large.high + 4 * at,
+        kept(first, per_area, least, weight),
+        kept(second - first, per_area, least, weight),
+        kept(third - second, per_area, least, weight),
     )
+
+
+cdef void gather_large(
+    const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop, Row *row, Large *large
+) noexcept nogil:
+    """Bring the large pixels of a row together, in whole groups of LANES."""
+    cdef double *to = large.corners
+    cdef Py_ssize_t n = 0
+    cdef Py_ssize_t k
+    for k in range(first, stop):
+        if row.way[k] != NINE:
+            continue
+        to[n] = lower.left_x[k]
+        to[TILE + n] = lower.left_y[k]
+        to[2 * TILE + n] = lower.right_x[k]
+        to[3 * TILE + n] = lower.right_y[k]
+        to[4 * TILE + n] = upper.left_x[k]
+        to[5 * TILE + n] = upper.left_y[k]
+        to[6 * TILE + n] = upper.right_x[k]
+        to[7 * TILE + n] = upper.right_y[k]
+        large.weights[n] = row.weights[k]
+        row.left[k] = <int>n
+        n += 1
+    large.count = n
+    while n % LANES != 0:
+        for k in range(8):
+            to[k * TILE + n] = 0.0
+        large.weights[n] = 0.0
+        n += 1
 
 
 cdef inline void give(
@@ -299,66 +438,101 @@ cdef inline void add_cells(
         add_four_squares(band.variances + at, given, variance)
 
 
-cdef void add_at_rim(const Band *band, const Row *row, Py_ssize_t k) noexcept nogil:
-    """Add what of 3 x 3 pixels the band has."""
+cdef void add_at_rim(
+    const Band *band, Py_ssize_t left, Py_ssize_t bottom, const double *low, const double *middle,
+    const double *high, double value, double variance
+) noexcept nogil:
+    """Add what of two or three rows of cells the band has."""
     cdef const double *given
     cdef Py_ssize_t line, column
-    cdef Py_ssize_t left = row.left[k] - WIDEST
-    cdef Py_ssize_t bottom = row.bottom[k] - WIDEST
     cdef int r, c
     for r in range(3):
+        given = low if r == 0 else middle if r == 1 else high
         line = bottom + r
-        if line < band.first or line >= band.stop:
+        if given == NULL or line < band.first or line >= band.stop:
             continue
-        given = (&row.low[0] if r == 0 else &row.middle[0] if r == 1 else &row.high[0]) + 4 * k
         for c in range(3):
             column = left + c
             if 0 <= column < band.width:
-                give(
-                    band, (line - band.first) * band.width + column,
-                    given[c], row.values[k], row.variances[k],
-                )
+                give(band, (line - band.first) * band.width + column, given[c], value, variance)
 
 
-cdef inline void add_small(const Band *band, const Row *row, Py_ssize_t k) noexcept nogil:
-    cdef Py_ssize_t left = row.left[k] - WIDEST
-    cdef Py_ssize_t bottom = row.bottom[k] - WIDEST
+cdef inline void add_cells_of(
+    const Band *band, Py_ssize_t left, Py_ssize_t bottom, const double *low, const double *middle,
+    const double *high, double value, double variance
+) noexcept nogil:
+    """Add two or three rows of cells; their corner as ``integral_below`` tells it."""
     cdef Py_ssize_t at
-    cdef factors value
-    if left >= 0 and left + 4 <= band.width and bottom >= band.first and bottom + 3 <= band.stop:
-        at = (bottom - band.first) * band.width + left
-        value = factors_of(row.values[k])
-        add_cells(band, at, row.low + 4 * k, value, row.variances[k])
-        at += band.width
-        add_cells(band, at, row.middle + 4 * k, value, row.variances[k])
-        at += band.width
-        if row.way[k] == SMALL:
-            add_cells(band, at, row.high + 4 * k, value, row.variances[k])
-        # The next row of pixels will come there, and no processor guesses it.
-        at += AHEAD * band.width
-        expect(band.sums + 2 * at)
-        if band.context != NULL:
-            expect(band.context + at)
-    else:
-        add_at_rim(band, row, k)
+    cdef factors both_factors
+    left -= WIDEST
+    bottom -= WIDEST
+    if not (
+        left >= 0 and left + 4 <= band.width
+        and bottom >= band.first and bottom + (2 if high == NULL else 3) <= band.stop
+    ):
+        add_at_rim(band, left, bottom, low, middle, high, value, variance)
+        return
+    at = (bottom - band.first) * band.width + left
+    both_factors = factors_of(value)
+    add_cells(band, at, low, both_factors, variance)
+    add_cells(band, at + band.width, middle, both_factors, variance)
+    if high != NULL:
+        add_cells(band, at + 2 * band.width, high, both_factors, variance)
+    # No processor guesses where the next rows of pixels come.
+    at += band.ahead
+    expect(band.sums + 2 * at)
+    if band.context != NULL:
+        expect(band.context + at)
+
+
+cdef inline void add_pixel(
+    const Band *band, Workspace *work, const Corners *lower, const Corners *upper, Py_ssize_t k
+) noexcept nogil:
+    cdef const Row *row = &work.row
+    cdef const Large *large = &work.large
+    cdef Py_ssize_t n
+    cdef double x[4]
+    cdef double y[4]
+    if row.way[k] == FOUR:
+        add_cells_of(
+            band, row.left[k], row.bottom[k], row.low + 4 * k, row.middle + 4 * k, NULL,
+            row.values[k], row.variances[k],
+        )
+    elif row.way[k] == NINE:
+        n = row.left[k]
+        add_cells_of(
+            band, large.left[n], large.bottom[n], large.low + 4 * n, large.middle + 4 * n,
+            large.high + 4 * n, row.values[k], row.variances[k],
+        )
+    elif row.way[k] == ODD:
+        x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
+        y[0], y[1], y[2], y[3] = lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
+        deposit(band, work.cells, x, y, row.values[k], row.weights[k], row.variances[k])
+
+
+cdef inline Py_ssize_t rows_ahead(double lower, double upper, double pixfrac) noexcept nogil:
+    """By how many output pixels AHEAD detector rows move along an axis; 0 for NaN."""
+    cdef double moved = AHEAD / pixfrac * (upper - lower)
+    return <Py_ssize_t>moved if -WIDEST < moved < WIDEST else 0
 
 
 cdef void scatter(
-    const Band *place, const Row *row, const Corners *lower, const Corners *upper, double *cells,
-    Py_ssize_t first, Py_ssize_t stop
+    const Band *place, Workspace *work, const Corners *lower, const Corners *upper,
+    Py_ssize_t first, Py_ssize_t stop, double pixfrac
 ) noexcept nogil:
-    """Add a row of a tile to the band."""
+    """Add a row of a tile to the band, pixels STRIDE columns from each other in turn.
+
+    Neighbours add to the same places: one straight after the other would wait for what it stored.
+    """
     cdef Band band = place[0]
-    cdef Py_ssize_t k
-    cdef double x[4]
-    cdef double y[4]
-    for k in range(first, stop):
-        if row.way[k] >= SMALL:
-            add_small(&band, row, k)
-        elif row.way[k] == OTHER:
-            x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
-            y[0], y[1], y[2], y[3] = lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
-            deposit(&band, cells, x, y, row.values[k], row.weights[k], row.variances[k])
+    cdef Py_ssize_t step, k
+    band.ahead = rows_ahead(lower.left_x[first], upper.left_x[first], pixfrac)
+    band.ahead += band.width * rows_ahead(lower.left_y[first], upper.left_y[first], pixfrac)
+    for step in range(STRIDE):
+        k = first // STRIDE * STRIDE + step
+        while k < stop:
+            add_pixel(&band, work, lower, upper, k)
+            k += STRIDE
 
 
 cdef inline void add_row_span(double *cells, double left, double right, double rise) noexcept nogil:
@@ -553,16 +727,32 @@ cdef bint read_row(const Pixels *pixels, Py_ssize_t r, Py_ssize_t tile, Py_ssize
 
 
 cdef void cover_row(
-    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop, Row *row
+    const Band *band, const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop,
+    Workspace *work
 ) noexcept nogil:
     """The weights that a row of a tile gives; groups of LANES without a good pixel are left out."""
     cdef Py_ssize_t at = first // LANES * LANES
     cdef Py_ssize_t k
+    cdef Corners large_lower, large_upper
+    cdef double *corners = work.large.corners
     for k in range(TILE):
-        row.way[k] = NOTHING
+        work.row.way[k] = NOTHING
     while at < stop:
-        if any_of(less(spread_out(0.0), load(row.weights + at))):
-            cover(band, lower, upper, at, row)
+        if any_of(less(spread_out(0.0), load(work.row.weights + at))):
+            cover_four(band, lower, upper, at, &work.row)
+        at += LANES
+    gather_large(lower, upper, first, stop, &work.row, &work.large)
+    large_lower.left_x = corners
+    large_lower.left_y = corners + TILE
+    large_lower.right_x = corners + 2 * TILE
+    large_lower.right_y = corners + 3 * TILE
+    large_upper.left_x = corners + 4 * TILE
+    large_upper.left_y = corners + 5 * TILE
+    large_upper.right_x = corners + 6 * TILE
+    large_upper.right_y = corners + 7 * TILE
+    at = 0
+    while at < work.large.count:
+        cover_nine(&large_lower, &large_upper, at, &work.large)
         at += LANES
 
 
@@ -586,8 +776,8 @@ cdef void add_tile(
             map_line(source, &lower, tile, group, stop, half, y - half, shared)
         map_line(source, &upper, tile, group, stop, half, y + half, shared)
         if read_row(pixels, r, tile, first, stop, &work.row):
-            cover_row(band, &lower, &upper, first, stop, &work.row)
-            scatter(band, &work.row, &lower, &upper, work.cells, first, stop)
+            cover_row(band, &lower, &upper, first, stop, work)
+            scatter(band, work, &lower, &upper, first, stop, pixels.pixfrac)
         if shared:
             turned = lower
             lower = upper
@@ -707,6 +897,7 @@ cdef set_band(Band *band, double[:, :, ::1] sums, variance_sums, context):
     band.first = 0
     band.stop = sums.shape[0]
     band.bit = 0
+    band.ahead = 0
     band.context = NULL
     band.variances = NULL
     if sums.shape[2] != 2:
@@ -797,9 +988,9 @@ def quad_shares(corners, tuple shape, bint plainly=False):
     upper.right_x[0], upper.right_y[0] = points[2, 0], points[2, 1]
     upper.left_x[0], upper.left_y[0] = points[3, 0], points[3, 1]
     work.row.weights[0] = 1.0
-    cover_row(&band, &lower, &upper, 0, 1, &work.row)
+    cover_row(&band, &lower, &upper, 0, 1, work)
     if plainly:
-        work.row.way[0] = OTHER
-    scatter(&band, &work.row, &lower, &upper, work.cells, 0, 1)
+        work.row.way[0] = ODD
+    scatter(&band, work, &lower, &upper, 0, 1, 1.0)
     free(work)
     return sums[:, :, 1]
