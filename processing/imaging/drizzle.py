@@ -139,9 +139,8 @@ class Drizzle:
         if var is not None and sums.variance is not None:
             finish_variances(sums.pairs, sums.variance, var, float("nan"))
         if self.kernel in MAY_BE_NEGATIVE:
-            nothing = ~(wht > 0.0)
-            wht[nothing] = 0.0
-            sums.context[:, nothing] = 0
+            np.maximum(wht, 0.0, out=wht)
+            np.multiply(sums.context, wht > 0.0, out=sums.context)
         return Band(sums.first_row, sci, wht, sums.context, var)
 
 

@@ -143,7 +143,7 @@ def shifted(
 def test_sums_that_the_field_has_recorded(
     kernel: str, patch: tuple[slice, slice], total: float, peak: float | None
 ) -> None:
-    # From AstroDrizzle's own tests; its peak of lanczos3 comes from a table of steps of 0.01, and is not ours.
+    # From AstroDrizzle's own tests; its peak of lanczos3 comes from a coarse table, and is not ours.
     image = shifted(kernel, patch, (60, 50), (66, 51))
     assert np.nansum(image.sci.astype(float)) == pytest.approx(total, rel=1e-4)
     if peak is not None:
