@@ -62,6 +62,9 @@ def measure(files: list[Path], home: Path, threads: int) -> dict[str, Any]:
         "products": len(made["products"]),
         "written_mb": round(sum(sizes) / 1e6),
         "all_products": first,
+        "processor_seconds_by_step": {
+            step: round(taken["processor"], 2) for step, taken in made["profile"].items()
+        },
         "nothing_to_do": second,
         "one_exposure_product": third,
         "peak_memory_mb": round(int(peak[0]["peak"]) / 1e6),

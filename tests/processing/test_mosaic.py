@@ -11,7 +11,9 @@ import pytest
 from astropy.io import fits
 from hapctl.archive.database import Catalog
 from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.mask_file import ChipMasks, read_mask
 from hapctl.processing.imaging.product_bands import product_bands
+from hapctl.processing.imaging.stopwatch import PROFILE_STEPS
 from support.commands import Runner
 from support.mosaics import realign, rows, small_visit, stale_names
 
@@ -279,6 +281,57 @@ def test_a_disk_that_fills_up_leaves_nothing_half_made(
     assert list((hapctl_home / "products").iterdir()) == []
     assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
     assert len(mosaic(ingested, "--visit", "jhap01")) == len(VISIT_PRODUCTS)
+
+
+def test_a_run_tells_what_each_step_took(ingested: Runner, catalog: Catalog) -> None:
+    told = ingested("mosaic", "--visit", "jhap01", "--json").json()["profile"]
+    assert list(told) == list(PROFILE_STEPS)
+    assert all(step["processor"] > 0 for step in told.values())
+    kept = "SELECT summary FROM run_end JOIN run USING (run_id) WHERE command = 'mosaic'"
+    ((summary,),) = rows(catalog, kept)
+    assert summary["profile"] == told
+    assert summary["made"] == len(VISIT_PRODUCTS)
+    assert ingested("mosaic", "--visit", "jhap01", "--json").json()["profile"] == {}
+
+
+def test_a_mask_tells_what_was_hit_and_what_was_not_tested(
+    ingested: Runner, catalog: Catalog, hapctl_home: Path
+) -> None:
+    mosaic(ingested, "--visit", "jhap01")
+    recorded = rows(catalog, "SELECT path, n_flagged, parameters FROM exposure_mask ORDER BY path")
+    assert len(recorded) == 2
+    for path, flagged, parameters in recorded:
+        masks = read_mask(hapctl_home / path)
+        assert sorted(masks) == [1, 2]
+        assert sum(chip.hits.count() for chip in masks.values()) == flagged > 0
+        assert parameters["cosmic_rays"]["scale"] == [1.5, 1.2]
+        assert parameters["median"]["type"] == "minmed"
+        for chip in masks.values():
+            assert chip.untested is not None
+            assert 0 < chip.untested.count() < 0.5 * 200 * 400  # the dither leaves an edge to each
+            assert np.array_equal(ChipMasks.of(chip.flags()).hits.bits, chip.hits.bits)
+        with fits.open(hapctl_home / path) as hdus:
+            assert [hdus[1].header[f"FLAG{flag}"] for flag in (1, 2, 4)] == [
+                "cosmic ray",
+                "static mask",
+                "untested",
+            ]
+
+
+def test_products_carry_their_variance_and_how_they_were_drizzled(ingested: Runner) -> None:
+    made = mosaic(ingested, "--visit", "jhap01")
+    for one in made.values():
+        with fits.open(one["path"]) as hdus:
+            covered = hdus["WHT"].data > 0
+            assert (hdus["VAR"].data[covered] > 0).mean() > 0.999
+            assert np.isnan(hdus["VAR"].data[~covered]).all()
+    shown = ingested("product", "show", FILTER, "--json").json()["parameters"]
+    assert (shown["pixfrac"], shown["kernel"], shown["good_bits"]) == (1.0, "square", 336)
+    assert (shown["sky"]["method"], shown["sky"]["statistic"]) == ("match", "median")
+    other = mosaic(ingested, "--visit", "jhap01", "--pixfrac", "0.7")
+    assert {one["status"] for one in other.values()} == {"made"}
+    shown = ingested("product", "show", FILTER, "--json").json()["parameters"]
+    assert shown["pixfrac"] == shown["final"]["pixfrac"] == 0.7
 
 
 def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_home: Path) -> None:
