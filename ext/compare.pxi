@@ -49,6 +49,7 @@ cdef struct Rule:
     int kind
     int low
     int high
+    int fewest
     bint ignoring
 
 
@@ -164,7 +165,7 @@ cdef inline void choose_ranks(const Rule *rule, Block *block) noexcept nogil:
     """First and last rank when the lowest and highest are left out; one stays, low ones are kept last."""
     cdef int most_low = rule.low
     cdef int most_high = max(rule.high, 1) if rule.kind == MINMED else rule.high
-    cdef int fewest = 3 if rule.kind == MINMED else 0
+    cdef int fewest = rule.fewest if rule.kind == MINMED else 0
     cdef int count, low, high, k
     for k in range(WIDTH):
         count = block.count[k]
@@ -298,14 +299,15 @@ cdef void fill_exposure(
 
 
 def combine(
-    list values, list weights, const float[:, ::1] terms not None, int kind, int low, int high, bint ignoring,
-    float[:, ::1] combined not None, unsigned short[:, ::1] depth not None, float[:, ::1] lowest not None,
-    float[:, ::1] sigma not None
+    list values, list weights, const float[:, ::1] terms not None, int kind, int low, int high, int fewest,
+    bint ignoring, float[:, ::1] combined not None, unsigned short[:, ::1] depth not None,
+    float[:, ::1] lowest not None, float[:, ::1] sigma not None
 ):
     """Combine single drizzles, each (rows, nx); ``lowest`` and ``sigma`` are filled for minmed alone.
 
     ``terms`` of an exposure: least weight, lower and upper threshold (rates), exposure time, variance of a
-    rate per rate, and that of a rate of 0. ``sigma`` is that of the exposure with the lowest value.
+    rate per rate, and that of a rate of 0. ``sigma`` is that of the exposure with the lowest value. minmed
+    leaves out low and high ones where ``fewest`` exposures count or more.
     """
     cdef int count = len(values)
     cdef Rule rule
@@ -321,7 +323,7 @@ def combine(
     minmed_shapes = {(lowest.shape[0], lowest.shape[1]), (sigma.shape[0], sigma.shape[1])}
     if kind == MINMED and minmed_shapes != {shape}:
         raise ValueError("lowest or sigma of another shape")
-    rule.kind, rule.low, rule.high, rule.ignoring = kind, low, high, ignoring
+    rule.kind, rule.low, rule.high, rule.fewest, rule.ignoring = kind, low, high, fewest, ignoring
     if shape[0] == 0 or shape[1] == 0:
         return
     exposures = <Exposure *>malloc(max(count, 1) * sizeof(Exposure))

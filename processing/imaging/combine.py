@@ -5,8 +5,9 @@ coverage (exposure time times s^2: a number, not the mean of an image) and whose
 thresholds, which apply once, in electrons (AstroDrizzle multiplies them again for every exposure). With
 ``i...`` types, a pixel that no exposure covers so well takes all that have any weight there.
 
-``minmed``: the mean of two, the median without the highest (without ``nhigh``, if more) of three or more;
-one alone is taken as it is. In its place comes the lowest where that is ``sigma[0]`` below, or within
+``minmed``: of a set of two exposures the mean; of three or more the median without the highest (without
+``nhigh``, if more), which where two of them count is the lower; one alone is taken as it is.
+In its place comes the lowest where that is ``sigma[0]`` below, or within
 ``grow`` pixels of such a place ``sigma[1]``: there, more exposures than one were hit. Sigma is the noise of
 the exposure with the lowest value (of half the difference, where there are two): the electrons of the
 middle, sky and read noise. On stars, exposures differ by where they fall on the pixels: the slope of the
@@ -120,7 +121,9 @@ def combine_rows(
         How many exposures count.
     """
     noises = [ExposureNoise.of(exposures[single.exposure], grid) for single in singles]
-    return combine_arrays([one.sci for one in singles], [one.wht for one in singles], noises, parameters)
+    return combine_arrays(
+        [one.sci for one in singles], [one.wht for one in singles], noises, parameters, len(exposures)
+    )
 
 
 def combine_arrays(
@@ -128,8 +131,12 @@ def combine_arrays(
     weights: Sequence[Rows],
     noises: Sequence[ExposureNoise],
     parameters: MedianParameters,
+    exposures: int | None = None,
 ) -> tuple[Rows, NDArray[np.uint16]]:
-    """Combine arrays of one shape; parameters and results as ``combine_rows``."""
+    """Combine arrays of one shape; parameters and results as ``combine_rows``.
+
+    ``exposures``: how many there are in all, some of which may lie elsewhere; those given by default.
+    """
     shape = values[0].shape
     combined, depth = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.uint16)
     kind = _NUMBER[parameters.type.removeprefix("i")]
@@ -141,6 +148,7 @@ def combine_arrays(
         kind,
         parameters.nlow,
         parameters.nhigh,
+        3 if (exposures or len(values)) == 2 else 2,
         parameters.type.startswith("i"),
         combined,
         depth,

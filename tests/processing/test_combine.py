@@ -88,6 +88,16 @@ def test_minmed_of_one_two_three_and_four() -> None:
     assert minmed(0.1, 0.14, 0.2, 9.0)[4, 4] == pytest.approx(0.14)
 
 
+def test_where_two_of_three_count_the_lower_is_taken() -> None:
+    weights = full(3)
+    weights[2] = np.zeros((9, 9), dtype=np.float32)
+    found, depth = combine_arrays(planes(0.1, 0.2, 0.3), weights, [NOISE] * 3, MedianParameters())
+    np.testing.assert_allclose(found, 0.1, rtol=1e-6)
+    assert (depth == 2).all()
+    two = combine_arrays(planes(0.1, 0.2), full(2), [NOISE] * 2, MedianParameters(), exposures=3)
+    np.testing.assert_allclose(two[0], 0.1, rtol=1e-6)
+
+
 def test_the_lowest_comes_in_only_by_the_rule() -> None:
     # Half the difference of two, against sigma times root half: 4 of these are 0.53 at 2.5, 0.32 at 0.3.
     assert minmed(0.0, 5.0)[4, 4] == 0.0
@@ -186,7 +196,7 @@ def combined_by(
     terms = np.array([[30.0, -np.inf, np.inf, 100.0, 0.01, 0.01]] * len(values), dtype=np.float32)
     number = {"median": 0, "mean": 1, "sum": 2, "minmed": 3}[parameters.type.removeprefix("i")]
     ignoring = parameters.type.startswith("i")
-    build.combine(list(values), list(weights), terms, number, 0, 0, ignoring, found, depth, lowest, sigma)
+    build.combine(list(values), list(weights), terms, number, 0, 0, 2, ignoring, found, depth, lowest, sigma)
     if number == 3:
         build.take_lowest(found, lowest, sigma, depth, (4.0, 3.0), (1.0, 0.5), 3.0, parameters.grow)
     return found.tobytes(), depth.tobytes()

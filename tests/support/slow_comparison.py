@@ -71,7 +71,7 @@ def combined(
         at = (slice(None), *place)
         good = np.flatnonzero(counts[at])
         order = good[np.argsort(values[at][good], kind="stable")]
-        kept = kept_of(order, parameters)
+        kept = kept_of(order, parameters, len(values))
         rates = values[at][kept]
         totals = {"sum": (rates * times[kept]).sum(), "mean": rates.mean()}
         middle[place] = totals.get(kind, np.median(rates))
@@ -79,11 +79,11 @@ def combined(
     return (with_lowest(middle, lowest, sigma, depth, parameters) if kind == "minmed" else middle), depth
 
 
-def kept_of(order: NDArray[np.intp], parameters: MedianParameters) -> NDArray[np.intp]:
-    """What is left without the lowest and the highest."""
+def kept_of(order: NDArray[np.intp], parameters: MedianParameters, exposures: int) -> NDArray[np.intp]:
+    """What is left without the lowest and the highest; minmed of two exposures keeps both."""
     low, high = parameters.nlow, parameters.nhigh
     if parameters.type.endswith("minmed"):
-        low, high = (low, max(high, 1)) if len(order) > 2 else (0, 0)
+        low, high = (low, max(high, 1)) if exposures != 2 else (0, 0)
     high = min(high, len(order) - 1)
     low = min(low, len(order) - high - 1)
     return order[low : len(order) - high]
