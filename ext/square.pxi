@@ -919,18 +919,27 @@ cdef set_band(Band *band, double[:, :, ::1] sums, variance_sums, context):
 
 def finish(const double[:, :, ::1] sums, float[:, ::1] values, float[:, ::1] weights, float fill):
     """Turn sums into means: value = sum / weight where the weight is above 0, else ``fill`` and weight 0."""
-    cdef Py_ssize_t row, column
-    cdef double weight
     if sums.shape[0] != values.shape[0] or sums.shape[1] != values.shape[1] or sums.shape[2] != 2:
         raise ValueError("sums and values differ in shape")
     if weights.shape[0] != values.shape[0] or weights.shape[1] != values.shape[1]:
         raise ValueError("values and weights differ in shape")
-    with nogil:
-        for row in range(sums.shape[0]):
-            for column in range(sums.shape[1]):
-                weight = sums[row, column, 1]
-                weights[row, column] = <float>weight
-                values[row, column] = <float>(sums[row, column, 0] / weight) if weight > 0.0 else fill
+    if sums.shape[0] > 0 and sums.shape[1] > 0:
+        with nogil:
+            divide(&sums[0, 0, 0], sums.shape[0] * sums.shape[1], &values[0, 0], &weights[0, 0], fill)
+
+
+cdef void divide(
+    const double *sums, Py_ssize_t count, float *values, float *weights, float fill
+) noexcept nogil:
+    cdef double weight
+    cdef float mean
+    cdef Py_ssize_t k
+    for k in range(count):
+        weight = sums[2 * k + 1]
+        # Dividing everywhere leaves no branch; what it gives for 0 is not used.
+        mean = <float>(sums[2 * k] / weight)
+        values[k] = mean if weight > 0.0 else fill
+        weights[k] = <float>weight
 
 
 def finish_variances(
