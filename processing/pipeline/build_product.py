@@ -1,18 +1,15 @@
 """From a planned product to the product in force: drizzle, write aside, preview, publish."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.products import (
-    EligibleExposure,
-    MaskRow,
     NewFile,
     NewInput,
     NewProduct,
@@ -20,26 +17,15 @@ from hapctl.archive.products import (
     product_in_force,
     stale_reasons,
 )
-from hapctl.archive.runs import Run
-from hapctl.processing.errors import NoViableDataError
 from hapctl.processing.imaging.drizzle import Band
-from hapctl.processing.imaging.grid import native_scale
-from hapctl.processing.imaging.mask_file import read_mask
-from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.outline import outline_polygons, s_region
-from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
-from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.preview import binned_image, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
-from hapctl.processing.imaging.product_description import InputChip, ProductDescription
+from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
-from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
-from hapctl.processing.imaging.stopwatch import Stopwatch
-from hapctl.processing.imaging.variance import product_noise_correlation
-from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
 from hapctl.processing.pipeline.publish import aside, publish, tidy
-from numpy.typing import NDArray
+from hapctl.processing.pipeline.workshop import ProductPixels, Workshop, product_pixels
 
 Status = Literal["made", "unchanged", "retired", "to make", "to retire"]
 
@@ -63,51 +49,6 @@ class ProductResult:
     pixels_sha256: str | None = None
     bytes: int | None = None
     memory_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class ProductPixels:
-    """Where the pixels of a product come from.
-
-    Attributes
-    ----------
-    rows : tuple of InputChip
-        What goes in.
-    noise_correlation : float
-        R of the product.
-    bands : callable
-        Gives its bands, anew at each call.
-    """
-
-    rows: tuple[InputChip, ...]
-    noise_correlation: float
-    bands: Callable[[], Iterator[Band]]
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What making products needs: catalog, run, open exposures, options, masks by rootname, policy, watch.
-
-    ``made`` holds the pixels of the products of this run by their address: the total of one filter is that
-    filter's product under another header, and is copied.
-    """
-
-    catalog: Catalog
-    run: Run
-    opened: OpenExposures
-    options: MosaicOptions
-    masks: Mapping[str, MaskRow]
-    policy_id: int
-    observer: Observer
-    clock: Stopwatch
-    made: dict[str, ProductPixels] = field(default_factory=dict)
-    _binned: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
-
-    def binned(self, path: Path) -> NDArray[np.float32]:
-        """Return a product binned for its preview; read once."""
-        if path not in self._binned:
-            self._binned[path] = binned_image(path)
-        return self._binned[path]
 
 
 def software_name() -> str:
@@ -218,7 +159,7 @@ def _written(
 ) -> tuple[WrittenProduct, NewProduct]:
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
-    pixels = shop.made.get(planned.pixels_address(masks)) or _pixels(shop, planned, masks)
+    pixels = shop.made.get(planned.pixels_address(masks)) or product_pixels(shop, planned, masks)
     description = _description(shop, planned, pixels, masks)
     with ExitStack() as failed:  # what is half made must not fill the disk
         failed.callback(aside(final).unlink, missing_ok=True)
@@ -232,70 +173,6 @@ def _written(
         failed.pop_all()
     shop.made[planned.pixels_address(masks)] = replace(pixels, bands=partial(product_bands, final))
     return written, _row(shop, planned, description, written, masks, files)
-
-
-def _pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]) -> ProductPixels:
-    """Measure the sky of all inputs and prepare their drizzle."""
-    used = {name: row for name, row in shop.masks.items() if name in masks}
-    found = {name: read_mask(shop.options.home / row.path) for name, row in used.items()}
-    watch: dict[str, Any] = {"observer": shop.observer, "clock": shop.clock}
-    exposures = measure_exposures(
-        shop.opened.prepared(planned.exposures, found), planned.drizzle, threads=shop.options.threads, **watch
-    )
-    chips = [chip for members in exposures for chip in members]
-    if not any(chip.exposure_time > 0 for chip in chips):
-        raise NoViableDataError(f"{planned.name}: no input has any exposure time")
-    rows = tuple(
-        _input_chip(shop, exposure, chip, used.get(exposure.rootname))
-        for exposure, members in zip(planned.exposures, exposures, strict=True)
-        for chip in members
-    )
-    final = planned.drizzle.final
-    ratio = product_noise_correlation(chips, planned.grid, final.kernel, final.pixfrac, shop.options.origin)
-    bands = partial(
-        drizzle_exposures, exposures, planned.grid, planned.drizzle, threads=shop.options.threads, **watch
-    )
-    return ProductPixels(rows, ratio, bands)
-
-
-def _input_chip(
-    shop: Workshop, exposure: EligibleExposure, chip: PreparedChip, mask: MaskRow | None
-) -> InputChip:
-    return InputChip(
-        rootname=exposure.rootname,
-        product_name=_exposure_name(exposure).removesuffix(".fits"),
-        file_name=shop.opened.image(exposure).path.name,
-        file_sha256=exposure.file_sha256,
-        extver=chip.pixels.extver,
-        chip=chip.pixels.chip,
-        context_bit=chip.context_bit,
-        filter=exposure.filter.upper(),
-        exposure_time=chip.exposure_time,
-        mjd_start=exposure.mjd_start,
-        mjd_end=exposure.mjd_end,
-        sky=chip.sky,
-        idcscale=native_scale(chip.wcs),
-        flux_factor=chip.flux_factor,
-        wcsname=exposure.wcsname,
-        transformation_sha256=exposure.transformation_sha256,
-        frame=exposure.frame,
-        solution_run=exposure.solution_run,
-        mask_sha256=mask.sha256 if mask else "",
-        mask_run=mask.run_id if mask else 0,
-        keywords=shop.opened.solution(exposure).keywords,
-        photometry=shop.opened.flux_scale(exposure).photometry,
-    )
-
-
-def _exposure_name(exposure: EligibleExposure) -> str:
-    return exposure_product_name(
-        exposure.proposal_id or 0,
-        exposure.rootname,
-        exposure.instrument,
-        exposure.detector,
-        exposure.filter,
-        product_suffix([f"_{exposure.suffix}"]),
-    )
 
 
 def _description(

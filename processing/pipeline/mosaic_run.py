@@ -19,7 +19,6 @@ from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.stopwatch import StepSeconds, Stopwatch
 from hapctl.processing.pipeline.build_product import (
     ProductResult,
-    Workshop,
     make_or_keep,
     reasons_to_make,
     result_of,
@@ -35,6 +34,7 @@ from hapctl.processing.pipeline.planned import (
 )
 from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
+from hapctl.processing.pipeline.workshop import Workshop
 
 POLICY_NAME = "hap"
 
