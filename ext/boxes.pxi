@@ -5,7 +5,7 @@ cdef extern from *:
 
 cdef enum:
     CHUNK = 8
-    FETCHED = 2
+    FETCHED = 4
 
 
 cdef struct Band:
@@ -38,7 +38,8 @@ cdef bint make_box(const Footprint *shape, bint variances, Box *box) noexcept no
     if box.width * box.height <= box.room:
         return True
     free_box(box)
-    box.room = 2 * box.width * box.height
+    # Some more than needed, for the next tile is hardly of the same size.
+    box.room = box.width * box.height * 5 // 4
     box.sums = <double *>calloc(2 * box.room, sizeof(double))
     box.variances = <double *>calloc(box.room if variances else 1, sizeof(double))
     return box.sums != NULL and box.variances != NULL
