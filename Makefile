@@ -8,7 +8,7 @@ export HAPCTL_TEST_DATA
 INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h)
 
-.PHONY: demo test lint bench types clean
+.PHONY: demo test lint bench asan types clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hapctl demo
@@ -25,6 +25,22 @@ lint: $(VENV)/.lint types
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/run.py
+
+# The compiled kernels under AddressSanitizer and UBSan, beside the usual ones, and their own tests.
+SANITIZED := build/asan/hapctl
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+INCLUDES = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('include'))")
+
+asan: $(VENV)/.test $(VENV)/.lint $(patsubst ext/%.pyx,$(SANITIZED)/ext/%.so,$(wildcard ext/*.pyx))
+	cp ext/*.py $(SANITIZED)/ext/
+	for floor in archive cli processing sql; do ln -sfn ../../../$$floor $(SANITIZED)/$$floor; done
+	PYTHONPATH=build/asan LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python -m pytest tests/ext
+
+$(SANITIZED)/ext/%.so: ext/%.pyx $(SOURCES)
+	mkdir -p $(@D)
+	$(BIN)/cython -3 --module-name hapctl.ext.$* -I ext -o $(@:.so=.c) $<
+	$(CC) -shared -fPIC -fwrapv -ffp-contract=off $(SANITIZERS) -Iext -I$(INCLUDES) $(@:.so=.c) -o $@ -lm
 
 # A type checker finds the packages through a small tree of links (the package folders lie at the top).
 types:
