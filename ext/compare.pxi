@@ -386,8 +386,8 @@ cdef inline void doubt_row(
         excess = combined[k] - lowest[k]
         steep = slope[k] - doubt.steep * sigma[k]
         steep = steep if steep > 0.0 else <float>0.0
-        # With two exposures the excess is half their difference.
-        noise = sigma[k] * (<float>0.70710678 if depth[k] == 2 else <float>1.0)
+        # Of two exposures, and of three without the highest, the excess is half the difference of two.
+        noise = sigma[k] * (<float>0.70710678 if depth[k] <= 3 else <float>1.0)
         failed[k] = <unsigned char>(
             (excess > doubt.first * noise + doubt.first_slope * steep) * FIRST
             + (excess > doubt.second * noise + doubt.second_slope * steep) * SECOND

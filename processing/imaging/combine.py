@@ -6,12 +6,12 @@ thresholds, which apply once, in electrons (AstroDrizzle multiplies them again f
 ``i...`` types, a pixel that no exposure covers so well takes all that have any weight there.
 
 ``minmed``: of a set of two exposures the mean; of three or more the median without the highest (without
-``nhigh``, if more), which where two of them count is the lower; one alone is taken as it is.
-In its place comes the lowest where that is ``sigma[0]`` below, or within
-``grow`` pixels of such a place ``sigma[1]``: there, more exposures than one were hit. Sigma is the noise of
-the exposure with the lowest value (of half the difference, where there are two): the electrons of the
-middle, sky and read noise. On stars, exposures differ by where they fall on the pixels: the slope of the
-lowest values, as far as it is more than noise, is allowed too (all of it, next to such a place half).
+``nhigh``, if more), which where two of them count is the lower; one alone is taken as it is. In its place
+comes the lowest where that is ``sigma[0]`` below, or within ``grow`` pixels of such a place ``sigma[1]``:
+there, more exposures than one were hit. Sigma is the noise of the exposure with the lowest value (of half
+the difference, where two or three count): the electrons of the middle, sky and read noise. On stars,
+exposures differ by where they fall on the pixels: the slope of the lowest values, as far as it is more than
+noise, is allowed too (all of it, next to such a place half).
 AstroDrizzle takes the noise of the sum of all exposures and no slope: the more exposures there are, the
 smaller a deviation replaces the median, until the lowest value of plain noise does.
 
@@ -35,8 +35,8 @@ _NUMBER = {"median": 0, "mean": 1, "sum": 2, "minmed": 3}
 _MINMED = 3
 _SLOPES = (1.0, 0.5)
 """How much of the slope of the lowest values is allowed, by the first and second threshold."""
-_STEEP = 3.0
-"""Sigma that a slope of noise does not exceed."""
+_STEEP = 6.0
+"""Sigma up to which a slope may be noise, or a cosmic ray in a neighbour's lowest value."""
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,7 @@ def _block(work: ComparePass, compared: ComparedChip, blot: Blot, first: int, la
     if not work.find:
         return
     with work.clock.step("cosmic_rays"):
-        hits = find_hits_rows(chip, seen, low, first, last, work.parameters.cosmic_rays)
+        chosen, count = work.parameters.cosmic_rays, len(work.exposures)
+        hits = find_hits_rows(chip, seen, low, first, last, chosen, count)
         compared.hits.bits[first:last] = np.packbits(hits, axis=1)
         compared.untested.bits[first:last] = np.packbits(~np.isfinite(inner), axis=1)

@@ -198,7 +198,7 @@ def combined_by(
     ignoring = parameters.type.startswith("i")
     build.combine(list(values), list(weights), terms, number, 0, 0, 2, ignoring, found, depth, lowest, sigma)
     if number == 3:
-        build.take_lowest(found, lowest, sigma, depth, (4.0, 3.0), (1.0, 0.5), 3.0, parameters.grow)
+        build.take_lowest(found, lowest, sigma, depth, (4.0, 3.0), (1.0, 0.5), 6.0, parameters.grow)
     return found.tobytes(), depth.tobytes()
 
 

@@ -92,9 +92,9 @@ def kept_of(order: NDArray[np.intp], parameters: MedianParameters, exposures: in
 def with_lowest(
     middle: Array, lowest: Array, sigma: Array, depth: NDArray[np.intp], parameters: MedianParameters
 ) -> Array:
-    """The lowest by the two thresholds, slopes of the lowest beyond 3 sigma allowed."""
-    steep = np.nan_to_num(np.maximum(slope(lowest) - 3.0 * sigma, 0.0))
-    noise = sigma * np.where(depth == 2, math.sqrt(0.5), 1.0)
+    """The lowest by the two thresholds, slopes of the lowest beyond 6 sigma allowed."""
+    steep = np.nan_to_num(np.maximum(slope(lowest) - 6.0 * sigma, 0.0))
+    noise = sigma * np.where(depth <= 3, math.sqrt(0.5), 1.0)
     with np.errstate(invalid="ignore"):
         first = middle - lowest > parameters.sigma[0] * noise + steep
         second = middle - lowest > parameters.sigma[1] * noise + 0.5 * steep
@@ -124,12 +124,12 @@ def hits(
     scale: tuple[float, float],
     grow: int,
 ) -> NDArray[np.bool_]:
-    """Both tests and growth."""
+    """Both tests, for a plane of three or more exposures, and growth."""
     variance = np.abs(seen + sky) + read_noise**2
     with np.errstate(invalid="ignore"):
         far = np.abs(science - seen)
-        first = far > scale[0] * slope(seen) + snr[0] * np.sqrt(1.55 * variance)
-        second = far > scale[1] * slope(seen) + snr[1] * np.sqrt(variance)
+        first = far > scale[0] * slope(seen) + snr[0] * np.sqrt(1.8 * variance)
+        second = far > scale[1] * slope(seen) + snr[1] * np.sqrt(1.6 * variance)
     found = ndimage.binary_dilation(first, square(1)) & second
     return ndimage.binary_dilation(found, square(grow)) if grow else found
 
