@@ -80,6 +80,47 @@ cdef inline lanes bilinear(
     return (low + y * up) + (right + y * cross) * x
 
 
+cdef inline lanes of_two(mask beyond, double here, double there) noexcept nogil:
+    return select(beyond, spread_out(there), spread_out(here))
+
+
+cdef bint add_two_cells(
+    const Table *table_x, const Table *table_y, Cell *cell, lanes index_x, lanes index_y, lanes *u, lanes *v
+) noexcept nogil:
+    """What ``add_pair`` adds where a row goes from one cell to the next; false where it is not so."""
+    cdef const Table *table = table_x if table_x.values != NULL else table_y
+    cdef lanes zero = spread_out(0.0)
+    cdef lanes one = spread_out(1.0)
+    cdef double place_x[LANES]
+    cdef double place_y[LANES]
+    cdef lanes x, y
+    cdef mask beyond
+    cdef Cell after
+    if cell.column < 0.0:
+        store(place_x, index_x)
+        store(place_y, index_y)
+        enter_cell(table_x, table_y, place_x[0], place_y[0], cell)
+    x = index_x - spread_out(cell.column)
+    y = index_y - spread_out(cell.row)
+    beyond = at_most(one, x)
+    if not all_of(both(
+        both(at_most(zero, x), less(x, spread_out(2.0))), both(at_most(zero, y), less(y, one))
+    )) or not cell.column + 1.0 < table.nx:
+        return False
+    enter_cell(table_x, table_y, cell.column + 1.0, cell.row, &after)
+    x = index_x - of_two(beyond, cell.column, after.column)
+    u[0] = u[0] + bilinear(
+        of_two(beyond, cell.low_x, after.low_x), of_two(beyond, cell.right_x, after.right_x),
+        of_two(beyond, cell.up_x, after.up_x), of_two(beyond, cell.cross_x, after.cross_x), x, y,
+    )
+    v[0] = v[0] + bilinear(
+        of_two(beyond, cell.low_y, after.low_y), of_two(beyond, cell.right_y, after.right_y),
+        of_two(beyond, cell.up_y, after.up_y), of_two(beyond, cell.cross_y, after.cross_y), x, y,
+    )
+    cell[0] = after
+    return True
+
+
 cdef void add_cells_apart(
     const Table *table_x, const Table *table_y, Cell *cell, lanes index_x, lanes index_y, lanes *u, lanes *v
 ) noexcept nogil:
@@ -133,7 +174,8 @@ cdef inline void add_pair(
     )
     cdef lanes x, y
     if not in_cell(cell, index_x, index_y):
-        add_cells_apart(table_x, table_y, cell, index_x, index_y, u, v)
+        if not add_two_cells(table_x, table_y, cell, index_x, index_y, u, v):
+            add_cells_apart(table_x, table_y, cell, index_x, index_y, u, v)
         return
     x = index_x - spread_out(cell.column)
     y = index_y - spread_out(cell.row)
