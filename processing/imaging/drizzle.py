@@ -47,7 +47,7 @@ __all__ = [
     "prepare_drizzle",
 ]
 
-BAND_BYTES = 48 * 2**20
+BAND_BYTES = 40 * 2**20
 WORKSPACE_BYTES = 2**19
 LEAST_PIXFRAC = 0.01
 FINEST_RATIO = 1.0 / 64.0  # of output to input scale; the kernel drops quadrilaterals wider than 128 pixels
@@ -215,7 +215,7 @@ def drizzle_bands(
     threads : int
         Bands in work at once.
     band_rows : int, optional
-        Height of a band; by default what keeps its arrays near 48 MiB.
+        Height of a band; by default what keeps its arrays near 40 MiB.
 
     Yields
     ------
