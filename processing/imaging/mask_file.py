@@ -71,6 +71,12 @@ class ChipMasks:
     static: PackedMask | None = None
     untested: PackedMask | None = None
 
+    @property
+    def tested(self) -> bool:
+        """Whether there was a test of any pixel."""
+        pixels = self.hits.shape[0] * self.hits.shape[1]
+        return self.untested is None or self.untested.count() < pixels
+
     def flags(self) -> NDArray[np.uint8]:
         """Return one byte a pixel: 1 hit, 2 static, 4 untested."""
         image = np.zeros(self.hits.shape, dtype=np.uint8)

@@ -20,7 +20,7 @@ from hapctl.processing.pipeline.solution_store import solution_from_catalog
 Masks = Mapping[int, ChipMasks]
 
 COSMIC_RAY_FLAG = 4096
-"""DQ flag of cosmic rays found before: where there is a mask of ours, it counts in place of the flag."""
+"""DQ flag of cosmic rays found before: a mask of ours counts in its place, if the chip was tested at all."""
 
 
 class OpenExposures:
@@ -118,7 +118,8 @@ class OpenExposures:
             chip = PreparedChip(pixels, wcs, context_bit=first_bit + number, flux_factor=factor)
             mask = masks.get(pixels.extver)
             if mask is not None:
-                pixels = replace(pixels, reset_bits=COSMIC_RAY_FLAG)
+                reset = COSMIC_RAY_FLAG if mask.tested else 0
+                pixels = replace(pixels, reset_bits=reset)
                 chip = replace(chip, pixels=pixels, hits=mask.hits, static=mask.static)
             chips.append(chip)
         return chips

@@ -1,7 +1,7 @@
 """What goes into the pixels of a product: exposures opened, their masks and sky, the drizzle of them all."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,14 @@ def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, 
     used = {name: row for name, row in shop.masks.items() if name in masks}
     found = {name: read_mask(shop.options.home / row.path) for name, row in used.items()}
     watch: dict[str, Any] = {"observer": shop.observer, "clock": shop.clock}
+    # static masks lie in the files of masks, and there flags of earlier tests are cleared, chip by chip
+    drizzle = replace(
+        planned.drizzle,
+        static_mask=replace(planned.drizzle.static_mask, enabled=False),
+        cosmic_rays=replace(planned.drizzle.cosmic_rays, reset_bits=0),
+    )
     exposures = measure_exposures(
-        shop.opened.prepared(planned.exposures, found), planned.drizzle, threads=shop.options.threads, **watch
+        shop.opened.prepared(planned.exposures, found), drizzle, threads=shop.options.threads, **watch
     )
     chips = [chip for members in exposures for chip in members]
     if not any(chip.exposure_time > 0 for chip in chips):
@@ -91,7 +97,7 @@ def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, 
     final = planned.drizzle.final
     ratio = product_noise_correlation(chips, planned.grid, final.kernel, final.pixfrac, shop.options.origin)
     bands = partial(
-        drizzle_exposures, exposures, planned.grid, planned.drizzle, threads=shop.options.threads, **watch
+        drizzle_exposures, exposures, planned.grid, drizzle, threads=shop.options.threads, **watch
     )
     return ProductPixels(rows, ratio, bands)
 

@@ -14,6 +14,7 @@ from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.mask_file import ChipMasks, read_mask
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.stopwatch import PROFILE_STEPS
+from scipy import ndimage
 from support.commands import Runner
 from support.mosaics import realign, rows, small_visit, stale_names
 
@@ -316,6 +317,30 @@ def test_a_mask_tells_what_was_hit_and_what_was_not_tested(
                 "static mask",
                 "untested",
             ]
+
+
+def test_flags_stand_where_nothing_could_be_tested(
+    ingested: Runner, catalog: Catalog, field: list[Path], tmp_path: Path, run_hapctl: Runner
+) -> None:
+    """Two exposures that see different places: the cosmic rays flagged before are all that is known."""
+    files = []
+    for number, file in enumerate(sorted(field)[:2]):
+        path = tmp_path / file.name.replace("jhap01", "jhap09")
+        with fits.open(file) as hdus:
+            hdus[0].header["ROOTNAME"] = hdus[0].header["ROOTNAME"].replace("jhap01", "jhap09")
+            for hdu in hdus[1:]:
+                if hdu.name == "SCI":
+                    hdu.header["CRVAL2"] += 0.02 * number
+                if hdu.name == "DQ":
+                    hdu.data[50:60, 100:140] |= 4096
+            hdus.writeto(path)
+        files.append(path)
+    assert ingested("ingest", *files).exit_code == 0
+    made = mosaic(ingested, "--visit", "jhap09")
+    several = next(one for one in made.values() if one["kind"] == "filter")
+    with fits.open(several["path"]) as hdus:
+        holes = (hdus["CTX"].data == 0) & ndimage.binary_fill_holes(hdus["CTX"].data != 0)
+    assert holes.sum() == pytest.approx(4 * 10 * 40, rel=0.2)
 
 
 def test_products_carry_their_variance_and_how_they_were_drizzled(ingested: Runner) -> None:
