@@ -111,7 +111,13 @@ def _measured(made: "DrizzledFiles", exposure: int, place: int) -> Document:
     if exposure in made.comparison.untested:
         masks["untested_fraction"] = made.comparison.untested[exposure][place]
     fractions = {name: None if mask is None else mask.count() / pixels for name, mask in masks.items()}
-    return {**_chip(chip), "sky_electrons": chip.sky, "sky_rate": chip.sky / chip.exposure_time, **fractions}
+    skies = {
+        "sky_electrons": chip.sky,
+        "sky_rate": chip.sky / chip.exposure_time,
+        "sky_total_electrons": chip.sky_total,
+        "sky_why": chip.sky_why,
+    }
+    return {**_chip(chip), **skies, **fractions}
 
 
 def grid_document(grid: "OutputGrid | None") -> Document | None:

@@ -39,13 +39,11 @@ class ChipSample:
     height: int
     width: int
 
-    def positions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the pixels (x, y), 0-based."""
+    def positions(self, part: slice = slice(None)) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the pixels (x, y), 0-based, of all values or of a part of them."""
         first = float(self.step // 2)
-        lattice = first + self.step * np.arange(max(self.height, self.width))
-        x = np.tile(lattice[: self.width], self.height)
-        y = np.repeat(lattice[: self.height], self.width)
-        return x[self.places], y[self.places]
+        rows, columns = np.divmod(self.places[part], self.width)
+        return first + self.step * columns, first + self.step * rows
 
 
 def sample_step(shape: tuple[int, int], fewest: int = FEWEST_PIXELS) -> int:

@@ -5,7 +5,7 @@
 - base: interpreter and libraries;
 - masks: three bits per chip pixel (static, hit, untested) of all exposures;
 - reach: what is kept of each chip's map, about 48 bytes for 1024 pixels;
-- statistics: `STATISTICS_BYTES` for each thread, a lattice of pixels of a chip and its sorting;
+- statistics: for each thread a lattice of pixels of a chip, `STATISTICS_BYTES` for each of them;
 - plane: 4 bytes per pixel of the comparison grid, 0 where it lies in a scratch file;
 - pass 1: for each thread a band: `BAND_BYTES`, or its least number of rows where that is more;
 - pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hapctl.processing.errors import TooLargeError
+from hapctl.processing.imaging.chip_sample import sample_step
 from hapctl.processing.imaging.compare_pass import BLOCK_PIXEL_BYTES, BLOCK_ROWS
 from hapctl.processing.imaging.drizzle import predict_memory
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters
-from hapctl.processing.imaging.passes import final_band_rows
 from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, plane_bytes
 from hapctl.processing.imaging.separate_pass import (
     BAND_BYTES,
@@ -33,9 +33,10 @@ from hapctl.processing.imaging.separate_pass import (
     WORK_BYTES,
 )
 
-BASE_BYTES = 200_000_000
-"""An upper estimate of interpreter and libraries: the smallest mosaics measured peak at 160 MB in all."""
-STATISTICS_BYTES = 40_000_000
+BASE_BYTES = 140_000_000
+"""An upper estimate of interpreter and libraries: 90 MB for files, and some 50 more with a catalog."""
+STATISTICS_BYTES = 76
+"""Measured: 70, of which 48 are the values sorted by cells and their running sums."""
 _HALO = 16
 _CELL = 1024
 _CELL_BYTES = 48
@@ -102,7 +103,7 @@ def plan_memory(
     shapes = [shape for exposure in chips for shape in exposure]
     pixels = sum(ny * nx for ny, nx in shapes)
     kept = BASE_BYTES + 3 * pixels // 8
-    passes = [threads * STATISTICS_BYTES]
+    passes = [min(threads, len(chips)) * _statistics(shapes)]
     plane = scratch = 0
     if comparison is not None:
         plane = plane_bytes(comparison)
@@ -113,6 +114,11 @@ def plan_memory(
     if final is not None:
         passes.append(_final(shapes, final, parameters, threads) + (0 if errors else plane))
     return MemoryPlan(kept + max(passes), scratch)
+
+
+def _statistics(shapes: Sequence[Shape]) -> int:
+    lattices = ((ny * nx) // sample_step((ny, nx)) ** 2 for ny, nx in shapes)
+    return STATISTICS_BYTES * max(lattices, default=0)
 
 
 def _band(grid: OutputGrid, exposures: int) -> int:
@@ -129,11 +135,9 @@ def _block(shapes: Sequence[Shape]) -> int:
 
 def _final(shapes: Sequence[Shape], grid: OutputGrid, parameters: DrizzleParameters, threads: int) -> int:
     chosen = parameters.final
-    variance, rows = chosen.variance or chosen.error, final_band_rows(grid, len(shapes), chosen)
+    variance = chosen.variance or chosen.error
     bands, in_hand = (
-        predict_memory(
-            shapes, grid, threads=number, band_rows=rows, context=chosen.context, variance=variance
-        )
+        predict_memory(shapes, grid, threads=number, context=chosen.context, variance=variance)
         for number in (threads, 1)
     )
     return bands + in_hand // 2

@@ -1,10 +1,18 @@
 """Who watches the steps of a drizzle: progress, and intermediate products for those who want them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from hapctl.processing.imaging.mask_file import PackedMask
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+"""``progress(step, done, total)``: so many parts of a step are done, of so many."""
+
+
+def no_progress(step: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 class Observer:

@@ -100,14 +100,20 @@ def measure_exposures(
     observer, clock = observer or Observer(), clock or Stopwatch()
     found = [[_reset(chip, parameters.cosmic_rays.reset_bits) for chip in chips] for chips in exposures]
     with clock.step("static_mask", with_threads=True):
-        masks = static_masks(found, parameters.static_mask, threads)
+        masks = static_masks(found, parameters.static_mask, threads, observer.progress)
     for number, chips in enumerate(found):
         for place, chip in enumerate(chips):
             if (mask := chip_mask(masks, chip)) is not None:
                 observer.static_mask(number, place, mask)
                 chips[place] = replace(chip, static=mask)
     with clock.step("sky", with_threads=True):
-        skies = measure_skies(found, parameters.sky, origin=parameters.lookup_origin, threads=threads)
+        skies = measure_skies(
+            found,
+            parameters.sky,
+            origin=parameters.lookup_origin,
+            threads=threads,
+            progress=observer.progress,
+        )
     return tuple(
         tuple(_with_sky(chip, sky) for chip, sky in zip(chips, known, strict=True))
         for chips, known in zip(found, skies, strict=True)
@@ -120,7 +126,8 @@ def _reset(chip: PreparedChip, flags: int) -> PreparedChip:
 
 def _with_sky(chip: PreparedChip, sky: ChipSky) -> PreparedChip:
     total = max(sky.level, sky.taken)
-    return replace(chip, sky=sky.subtract, sky_total=total, sky_before=sky.taken - sky.subtract)
+    before = sky.taken - sky.subtract
+    return replace(chip, sky=sky.subtract, sky_total=total, sky_before=before, sky_why=sky.why)
 
 
 def comparison_grid(chips: Sequence[ChipWcs], parameters: DrizzleParameters) -> OutputGrid:
@@ -247,15 +254,6 @@ def drizzle_exposures(
     )
     height = band_rows or default_band_rows(grid.shape, len(chips) if final.context else 0, drizzle.variance)
     return _final_bands(drizzle, height, threads, observer or Observer(), clock or Stopwatch())
-
-
-def final_band_rows(grid: OutputGrid, chips: int, final: FinalParameters) -> int:
-    """Return the height of the bands of a final image: twice what suits one thread best.
-
-    A band of a turned image needs a part of each row of its chips: the higher it is, the fewer parts.
-    """
-    context = chips if final.context else 0
-    return min(grid.shape[0], 2 * default_band_rows(grid.shape, context, final.variance or final.error))
 
 
 def _final_bands(

@@ -53,6 +53,8 @@ class PreparedChip:
         which may be a difference between exposures only.
     sky_before : float
         Electrons per pixel (after ``flux_factor``) that were taken off before, which the file lacks.
+    sky_why : str
+        How ``sky`` was found; empty where it was not looked for.
     weights : WeightMaker or None
         Weights of the pixels (`hapctl.processing.imaging.weights`); None: the exposure time.
     clean : callable or None
@@ -69,6 +71,7 @@ class PreparedChip:
     flux_factor: float = 1.0
     sky_total: float = 0.0
     sky_before: float = 0.0
+    sky_why: str = ""
     weights: WeightMaker | None = field(default=None, repr=False)
     clean: Rows | None = field(default=None, repr=False)
 

@@ -20,6 +20,7 @@ from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.chip_sample import FEWEST_PIXELS, ChipSample, sample_chip
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.observer import Progress, no_progress
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import SkyParameters
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -77,6 +78,7 @@ def measure_skies(
     static_masks: Mapping[Signature, PackedMask] | None = None,
     origin: LookupOrigin = "hst",
     threads: int = 1,
+    progress: Progress = no_progress,
 ) -> list[list[ChipSky]]:
     """Find the sky of every chip.
 
@@ -93,6 +95,8 @@ def measure_skies(
         Where lookup tables begin.
     threads : int
         Exposures worked on at once; the result doesn't depend on it.
+    progress : callable
+        ``progress("sky", done, total)``: exposures that are measured.
 
     Returns
     -------
@@ -125,7 +129,10 @@ def measure_skies(
     if matching:
         reaches = clipping_reaches(do_parts(task.noise, exposures, threads))
     measured = do_parts(
-        lambda part: task.measured(*part), list(zip(exposures, reaches, strict=True)), threads
+        lambda part: task.measured(*part),
+        list(zip(exposures, reaches, strict=True)),
+        threads,
+        lambda done: progress("sky", done, len(exposures)),
     )
     return _decided(exposures, measured, parameters)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 CELL = 13
 """Side of a cell in steps of the lattice: 169 pixels of a chip fall into one."""
+_MAPPED_AT_ONCE = 1 << 16
 _REACH = 3.0
 _ONE_SIGMA = 0.15866  # of a Gaussian lies below -1 sigma
 
@@ -95,16 +96,26 @@ def chip_cells(
     CellValues
         Of cells with at least one pixel.
     """
-    columns, rows = (
-        np.floor(part + 0.5) for part in map_to_grid(chip.wcs, grid, *sample.positions(), origin)
-    )
     unit = native_scale(chip.wcs) ** 2 * chip.exposure_time
-    numbers = rows.astype(np.int64) * grid.shape[1] + columns.astype(np.int64)
+    numbers = _cell_numbers(chip, sample, grid, origin)
     cells, values, variances, counts = clipped_means(
         numbers, sample.values, clipping or Clipping(), None if reach is None else reach * unit
     )
     whole = (grid.scale_arcsec / (sample.step * native_scale(chip.wcs))) ** 2
     return CellValues(cells, values / unit, variances / unit**2, counts / whole)
+
+
+def _cell_numbers(
+    chip: PreparedChip, sample: ChipSample, grid: OutputGrid, origin: LookupOrigin
+) -> NDArray[np.int64]:
+    """Return the cell of each pixel, mapped by blocks: what is needed on the way is several times as much."""
+    numbers = np.empty(sample.values.size, dtype=np.int64)
+    for first in range(0, numbers.size, _MAPPED_AT_ONCE):
+        part = slice(first, first + _MAPPED_AT_ONCE)
+        x, y = map_to_grid(chip.wcs, grid, *sample.positions(part), origin)
+        columns, rows = (np.floor(along + 0.5).astype(np.int64) for along in (x, y))
+        numbers[part] = rows * grid.shape[1] + columns
+    return numbers
 
 
 def clipped_means(
@@ -156,11 +167,15 @@ def clipped_means(
 def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Integers of 32 bits that sort as the values do."""
     bits = values.view(np.int32)
-    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) + (1 << 31)
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+    ordered += 1 << 31
+    return ordered
 
 
 def _unordered(keys: NDArray[np.int64]) -> NDArray[np.float32]:
-    bits = ((keys & 0xFFFFFFFF) - (1 << 31)).astype(np.int32)
+    bits = (keys & 0xFFFFFFFF).astype(np.uint32)
+    bits ^= np.uint32(1 << 31)
+    bits = bits.view(np.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
@@ -179,15 +194,18 @@ class _Groups:
 
     @classmethod
     def of(cls, numbers: NDArray[np.int64], values: NDArray[np.float32]) -> "_Groups":
-        keys = numbers << 32 | _ordered(values)
+        keys = numbers << 32
+        keys |= _ordered(values)
         keys.sort()
-        ordered, group = _unordered(keys), keys >> 32
-        starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
-        centre = float(ordered[ordered.size // 2])
-        offsets = ordered.astype(np.float64) - centre
+        ordered = _unordered(keys)
+        starts = np.flatnonzero(np.concatenate([[True], (keys[1:] ^ keys[:-1]) >> 32 != 0]))
         ends = np.append(starts[1:], keys.size)
-        sums, squares = running_sums(offsets), running_sums(offsets * offsets)
-        return cls(keys, ordered, group[starts], starts, ends, centre, sums, squares)
+        centre = float(ordered[ordered.size // 2])
+        offsets = ordered.astype(np.float64)
+        offsets -= centre
+        sums = running_sums(offsets)
+        np.square(offsets, out=offsets)
+        return cls(keys, ordered, keys[starts] >> 32, starts, ends, centre, sums, running_sums(offsets))
 
     def cut(
         self,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from hapctl.processing.imaging.chip_sample import sample_chip
 from hapctl.processing.imaging.mask_file import PackedMask
+from hapctl.processing.imaging.observer import Progress, no_progress
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import StaticMaskParameters
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -63,7 +64,10 @@ def _place(chip: PreparedChip) -> tuple[float, float]:
 
 
 def static_masks(
-    exposures: Sequence[Sequence[PreparedChip]], parameters: StaticMaskParameters, threads: int = 1
+    exposures: Sequence[Sequence[PreparedChip]],
+    parameters: StaticMaskParameters,
+    threads: int = 1,
+    progress: Progress = no_progress,
 ) -> dict[Signature, PackedMask]:
     """Find the pixels that are low in exposures of a signature.
 
@@ -75,6 +79,8 @@ def static_masks(
         whether in ``any`` exposure or in ``every`` one.
     threads : int
         Signatures worked on at once; the masks don't depend on it.
+    progress : callable
+        ``progress("static_mask", done, total)``: signatures that are done.
 
     Returns
     -------
@@ -96,7 +102,12 @@ def static_masks(
     if not parameters.enabled:
         return {}
     groups = by_signature(chip for exposure in exposures for chip in exposure)
-    found = do_parts(lambda chips: static_mask(chips, parameters), list(groups.values()), threads)
+    found = do_parts(
+        lambda chips: static_mask(chips, parameters),
+        list(groups.values()),
+        threads,
+        lambda done: progress("static_mask", done, len(groups)),
+    )
     return dict(zip(groups, found, strict=True))
 
 

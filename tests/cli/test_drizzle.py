@@ -530,6 +530,19 @@ def test_progress_is_told_by_bars_on_a_terminal_and_by_lines_elsewhere(
         ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured on Linux")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_memory_needed_is_what_was_predicted_or_less_but_not_by_far(
+    visit: list[Path], threads: int
+) -> None:
+    options = ("-o", "out", "--json", "--threads", str(threads), "--set", "sky.method=match")
+    command = [sys.executable, "-c", PROGRAM, "drizzle", *map(str, visit), *options]
+    made = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert 0.4 < made["peak_memory_bytes"] / made["predicted_memory_bytes"] < 1.0
+    whys = {chip["sky_why"] for one in made["inputs"] for chip in one["chips"]}
+    assert all("cells shared, 2 exposures connected" in why for why in whys), whys
+
+
 def test_the_grid_of_a_report_is_that_of_the_file(visit: list[Path]) -> None:
     made = report(*visit, "-o", "x", "--set", "final.rotation=-40", "--no-preview", *FINAL_ONLY)
     grid = made["grid"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hapctl.processing.errors import TooLargeError
 from hapctl.processing.imaging import plane_store, separate_pass
+from hapctl.processing.imaging.chip_sample import sample_step
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.memory_plan import plan_memory
@@ -29,6 +30,7 @@ from hapctl.processing.imaging.passes import (
     measure_exposures,
 )
 from hapctl.processing.imaging.prepared import PreparedChip
+from hapctl.processing.imaging.static_mask import signature
 from hapctl.processing.imaging.step_choice import choose_steps
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.imaging.windows import strips
@@ -165,6 +167,15 @@ def test_an_observer_sees_the_intermediate_products(exposures: list[list[Prepare
         assert last[0] == last[1]
     assert list(clock.seconds()) == ["separate", "median", "blot", "cosmic_rays"]
     assert all(seconds.processor > 0 for seconds in clock.seconds().values())
+
+
+def test_static_masks_and_skies_tell_their_progress_and_why(exposures: list[list[PreparedChip]]) -> None:
+    kept = Kept((1, 1), 3)
+    measured = measure_exposures(exposures, PARAMETERS, observer=kept)
+    chips = {signature(chip) for one in exposures for chip in one}
+    steps = [("static_mask", len(chips)), ("sky", len(exposures))]
+    assert kept.told == [(step, done, total) for step, total in steps for done in range(1, total + 1)]
+    assert {chip.sky_why for one in measured for chip in one} == {"faintest chip"}
 
 
 def test_pixels_of_one_exposure_are_untested(exposures: list[list[PreparedChip]]) -> None:
@@ -331,6 +342,16 @@ def test_memory_does_not_depend_on_depth_or_height_but_for_masks_and_plane() -> 
     with pytest.raises(TooLargeError, match=r"a test would need \d{3} MB") as refused:
         few.check(100_000_000, "a test")
     assert refused.value.exit_code == 5
+
+
+@pytest.mark.parametrize("shape", [(2048, 4096), (1025, 2048), (1014, 1014), (100, 100)])
+def test_the_memory_of_skies_is_that_of_the_pixels_looked_at(shape: tuple[int, int]) -> None:
+    chips = [[shape] * 2] * 4
+    one, two = (plan_memory(chips, PARAMETERS, threads=number).peak for number in (1, 2))
+    step = sample_step(shape)
+    looked_at = len(range(step // 2, shape[0], step)) * len(range(step // 2, shape[1], step))
+    assert two - one == pytest.approx(76 * looked_at, rel=0.01)
+    assert plan_memory(chips[:1], PARAMETERS, threads=2).peak < one  # an exposure is one thread's
 
 
 def test_parts_come_in_order_and_errors_end_the_work() -> None:
