@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
 from hapctl.processing.errors import MissingFileError, UnusableFileError, UsageProblemError
 from hapctl.processing.imaging.grid import (
@@ -184,6 +183,8 @@ def _linear_wcs(
     header: fits.Header, reference: str
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float, float, float]]:
     """Return crval, crpix and cd."""
+    from astropy.wcs import WCS, FITSFixedWarning  # takes longer to load than all else: for references only
+
     unusable = UnusableFileError(
         f"the WCS of the reference {reference} has no usable numbers", "name another"
     )

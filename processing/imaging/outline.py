@@ -13,7 +13,6 @@ from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
 from hapctl.processing.imaging.grid import OutputGrid, chip_edges, map_to_grid
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 _BINS = 1024
 _CLOSED_GAP_ARCSEC = 4.0
@@ -37,14 +36,16 @@ def outline_polygons(
         grid.
     """
     factor = max(1, math.ceil(max(grid.shape) / _BINS))
-    covered = _covered_bins(chips, grid, factor, origin)
-    labels, count = ndimage.label(covered)
-    sizes = ndimage.sum_labels(covered, labels, index=range(1, count + 1))
-    regions = []
-    for label in 1 + np.argsort(-np.asarray(sizes), kind="stable"):
-        vertices = simplified(traced(labels == label)) * factor - 0.5
-        regions.append(np.column_stack(grid.pixel_to_sky(vertices[:, 0], vertices[:, 1])))
-    return regions
+    regions: list[Polygon] = []
+    for border in sorted(traced(_covered_bins(chips, grid, factor, origin)), key=signed_area, reverse=True):
+        # What lies in a hole of another region is inside that one's outline.
+        if signed_area(border) > 0 and not any(_surrounds(region, border) for region in regions):
+            regions.append(border)
+    return [_on_sky(simplified(region) * factor - 0.5, grid) for region in regions]
+
+
+def _on_sky(vertices: Polygon, grid: OutputGrid) -> Polygon:
+    return np.column_stack(grid.pixel_to_sky(vertices[:, 0], vertices[:, 1]))
 
 
 def s_region(polygons: Sequence[Polygon]) -> str:
@@ -58,8 +59,8 @@ def s_region(polygons: Sequence[Polygon]) -> str:
     """
     rings = []
     for polygon in polygons:
-        closed = np.vstack([polygon, polygon[:1]])
-        rings.append("POLYGON ICRS " + " ".join(f"{ra:.10f} {dec:.10f}" for ra, dec in closed))
+        ring = np.vstack([polygon, polygon[:1]])
+        rings.append("POLYGON ICRS " + " ".join(f"{ra:.10f} {dec:.10f}" for ra, dec in ring))
     return " ".join(rings)
 
 
@@ -74,9 +75,26 @@ def _covered_bins(
         draw.polygon([(float(x), float(y)) for x, y in border], fill=1, outline=1)
     covered = np.asarray(canvas, dtype=np.bool_)
     gap = math.ceil(0.5 * _CLOSED_GAP_ARCSEC / (grid.scale_arcsec * factor))
-    margin = np.pad(covered, gap + 1)
-    closed = ndimage.binary_closing(margin, iterations=gap)[gap + 1 : -gap - 1, gap + 1 : -gap - 1]
-    return without_pinches(ndimage.binary_fill_holes(closed | covered))
+    return without_pinches(covered | closed(covered, gap))
+
+
+def closed(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """Widen a mask by so many steps to its four sides, and narrow it again: smaller gaps are closed."""
+    wide = np.pad(mask, by + 1)
+    for _ in range(by):
+        wide = _widened(wide)
+    for _ in range(by):
+        wide = ~_widened(~wide)
+    return wide[by + 1 : -by - 1, by + 1 : -by - 1]
+
+
+def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    wide = mask.copy()
+    wide[1:] |= mask[:-1]
+    wide[:-1] |= mask[1:]
+    wide[:, 1:] |= mask[:, :-1]
+    wide[:, :-1] |= mask[:, 1:]
+    return wide
 
 
 def without_pinches(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -91,15 +109,15 @@ def without_pinches(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         filled[:-1, :-1] |= rising
 
 
-def traced(region: NDArray[np.bool_]) -> Polygon:
-    """Follow the border of one connected region without holes or pinches, counter-clockwise.
+def traced(mask: NDArray[np.bool_]) -> list[Polygon]:
+    """Follow all borders of a mask without pinches: counter-clockwise outside, clockwise around holes.
 
     Returns
     -------
-    ndarray, shape (n, 2), float64
-        Corners (x, y) in bins; bin (0, 0) spans 0 to 1.
+    list of ndarray, shape (n, 2), float64
+        Corners (x, y) in bins, the leftmost first; bin (0, 0) spans 0 to 1.
     """
-    padded = np.pad(region, 1)
+    padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
     steps: dict[tuple[int, int], tuple[int, int]] = {}
     sides = (
@@ -109,22 +127,38 @@ def traced(region: NDArray[np.bool_]) -> Polygon:
         (padded[1:-1, :-2], (0, 1), (0, 0)),
     )
     for neighbour, start, end in sides:
-        for y, x in np.argwhere(inside & ~neighbour):
+        for y, x in np.argwhere(inside & ~neighbour).tolist():
             steps[(x + start[0], y + start[1])] = (x + end[0], y + end[1])
-    first = min(steps)
-    path, at = [first], steps[first]
-    while at != first:
-        path.append(at)
-        at = steps[at]
-    return np.array(path, dtype=np.float64)
+    borders = []
+    for first in sorted(steps):
+        if first in steps:
+            path = [first]
+            while (at := steps.pop(path[-1])) != first:
+                path.append(at)
+            borders.append(np.array(path, dtype=np.float64))
+    return borders
+
+
+def signed_area(polygon: Polygon) -> float:
+    """Return the area of a polygon, above 0 where it runs counter-clockwise."""
+    x, y = polygon.T
+    return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
+
+def _surrounds(outer: Polygon, inner: Polygon) -> bool:
+    """Whether the bin at the first corner of one traced border lies inside another."""
+    x, y = inner[0]
+    low = np.minimum(outer[:, 1], np.roll(outer[:, 1], -1))
+    upright = outer[:, 1] != np.roll(outer[:, 1], -1)
+    return bool(np.count_nonzero(upright & (low == y) & (outer[:, 0] > x)) % 2)
 
 
 def simplified(polygon: Polygon, tolerance: float = _TOLERANCE_BINS) -> Polygon:
     """Drop vertices within ``tolerance`` of the line (Douglas and Peucker 1973), if it stays simple."""
     far = int(np.argmax(np.sum((polygon - polygon[0]) ** 2, axis=1)))
-    closed = np.vstack([polygon, polygon[:1]])
-    kept = [*_kept(closed[: far + 1], tolerance)[:-1], *(far + i for i in _kept(closed[far:], tolerance))]
-    shorter = closed[kept[:-1]]
+    ring = np.vstack([polygon, polygon[:1]])
+    kept = [*_kept(ring[: far + 1], tolerance)[:-1], *(far + i for i in _kept(ring[far:], tolerance))]
+    shorter = ring[kept[:-1]]
     return shorter if len(shorter) >= 3 and is_simple(shorter) else polygon
 
 

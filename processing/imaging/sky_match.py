@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from hapctl.processing.imaging.sky_cells import CellValues, sums_by
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 _LEAST_COVER = 0.6
 """Of a cell; two exposures that cover more than half of it each must overlap there."""
@@ -127,6 +125,9 @@ def _weights(
 
 
 def _groups(overlaps: _Overlaps) -> NDArray[np.intp]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     shape = (overlaps.exposures + overlaps.cells,) * 2
     links = coo_array(
         (np.ones(overlaps.cell.size), (overlaps.exposure, overlaps.exposures + overlaps.cell)), shape=shape
@@ -157,6 +158,8 @@ def _least_squares(
 
     The scene is eliminated: what is left are as many equations as exposures.
     """
+    from scipy.sparse import coo_array
+
     in_cell = overlaps.sums(weight)
     shares = coo_array(
         (weight / np.sqrt(in_cell)[overlaps.cell], (overlaps.cell, overlaps.exposure)),

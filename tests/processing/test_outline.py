@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hapctl.processing.imaging.grid import chip_edges, map_to_grid, north_up_grid
 from hapctl.processing.imaging.outline import (
+    closed,
     is_simple,
     outline_polygons,
     s_region,
@@ -28,14 +29,22 @@ def signed_area(x: np.ndarray, y: np.ndarray) -> float:
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 14))))
 def test_borders_of_any_region_are_simple(mask: np.ndarray) -> None:
-    filled = without_pinches(ndimage.binary_fill_holes(mask))
-    filled = without_pinches(ndimage.binary_fill_holes(filled))
+    filled = without_pinches(mask)
     labels, count = ndimage.label(filled)
-    for label in range(1, count + 1):
-        region = ndimage.binary_fill_holes(labels == label)
-        border = traced(region)
-        assert signed_area(*border.T) == pytest.approx(region.sum())
+    areas = [ndimage.binary_fill_holes(labels == label).sum() for label in range(1, count + 1)]
+    borders = [border for border in traced(filled) if signed_area(*border.T) > 0]
+    assert sorted(signed_area(*border.T) for border in borders) == sorted(areas)
+    assert sum(signed_area(*border.T) for border in traced(filled)) == filled.sum()
+    for border in borders:
         assert is_simple(simplified(border)) or len(simplified(border)) == len(border)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 14))), st.integers(1, 4))
+def test_gaps_are_closed_as_by_scipy(mask: np.ndarray, by: int) -> None:
+    wide = np.pad(mask, by + 1)
+    inner = slice(by + 1, -by - 1)
+    assert np.array_equal(closed(mask, by), ndimage.binary_closing(wide, iterations=by)[inner, inner])
 
 
 def test_crossing_sides_are_seen() -> None:
@@ -68,6 +77,21 @@ def test_gap_between_chips_is_closed_and_far_fields_are_not() -> None:
     assert len(polygons) == 2
     areas = [signed_area(*grid.sky_to_pixel(*polygon.T)) for polygon in polygons]
     assert areas == [pytest.approx(250 * 400, rel=0.03), pytest.approx(100 * 400, rel=0.03)]
+
+
+def test_what_lies_in_a_hole_is_inside_the_outline() -> None:
+    ring = [plain_chip((100, 700)), plain_chip((700, 100))]
+    middle = (350.5, 350.5)
+    chips = [
+        replace(ring[0], crpix=middle),
+        replace(ring[0], crpix=(middle[0], middle[1] - 600)),
+        replace(ring[1], crpix=middle),
+        replace(ring[1], crpix=(middle[0] - 600, middle[1])),
+        replace(plain_chip((100, 100)), crpix=(middle[0] - 300, middle[1] - 300)),
+    ]
+    grid = north_up_grid(chips, 0.05)
+    (polygon,) = outline_polygons(chips, grid)
+    assert signed_area(*grid.sky_to_pixel(*polygon.T)) == pytest.approx(700 * 700, rel=0.03)
 
 
 def test_chips_off_the_grid_have_no_outline() -> None:
