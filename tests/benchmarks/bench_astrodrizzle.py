@@ -26,9 +26,9 @@ from hapctl.processing.simulation.plan import VisitPlan
 from hapctl.processing.simulation.visit import SimulatedVisit, simulate_visit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from support.data import REPOSITORY, data_root
+from benchmarks.peer_environment import DRIZZLEPAC, default_environment, python_with_drizzlepac
+from support.data import data_root
 
-DRIZZLEPAC = "drizzlepac==3.11.0"
 WITHOUT_ERRORS = {"pointing_error": 0.0, "roll_error": 0.0, "scale_error": 0.0}
 PROGRAM = """
 import sys
@@ -37,15 +37,6 @@ AstroDrizzle(sys.argv[1:], output="final", updatewcs=False, preserve=False, cont
              num_cores=1, in_memory=False, clean=False, resetbits=4096, driz_sep_bits="16,64",
              final_bits="16,64", final_wcs=True, final_rot=0.0, final_scale=0.05)
 """
-
-
-def python_with_drizzlepac(folder: Path) -> Path:
-    """The interpreter of an environment that has drizzlepac; made on first use."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", DRIZZLEPAC], check=True)
-    return python
 
 
 def drizzle(python: Path, made: SimulatedVisit) -> dict[str, Any]:
@@ -109,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--reference-dir", type=Path, default=None)
-    parser.add_argument("--environment", type=Path, default=REPOSITORY / "build" / "drizzlepac")
+    parser.add_argument("--environment", type=Path, default=default_environment())
     parser.add_argument("--exposures", type=int, default=2)
     options = parser.parse_args(arguments or [])
     reference = options.reference_dir or data_root() / "acs_wfc_reference"
