@@ -144,7 +144,7 @@ def load_settings(
     for name, value in options.items():
         if value is not None:
             key = _BY_OPTION[name]
-            found[key.name] = (value, f"option --{name.replace('_', '-')}")
+            found[key.name] = (value, f"option --{_OPTION_NAMES.get(name, name.replace('_', '-'))}")
     return _assemble(found)
 
 
@@ -328,6 +328,7 @@ def _three_quarters_of_memory() -> int:
 
 _VARIABLES = {"database": "HAPCTL_DATABASE_URL", "reader": "HAPCTL_READER_URL"}
 _PATHS = ("home", "output")
+_OPTION_NAMES = {"memory_limit": "max-memory"}
 KEYS: tuple[Key, ...] = (
     Key("home", _path, _default_home, "where all state lives"),
     Key("database", _not_empty, lambda: EMBEDDED, "embedded, or postgresql://user@host/database"),

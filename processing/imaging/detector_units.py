@@ -70,11 +70,15 @@ def electrons_per_unit(primary: fits.Header, header: fits.Header, exposure_time:
         return factor
     if kind == "counts":
         return factor * gain(primary, header)
+    if not unit:
+        raise UnusableFileError("there is no BUNIT to tell electrons from electrons per second")
     raise UnusableFileError(f"BUNIT {header.get('BUNIT')!r} is neither electrons nor counts")
 
 
 def _unit(primary: fits.Header, header: fits.Header) -> str:
     default = "COUNTS" if primary.get("INSTRUME") in _IN_COUNTS else "ELECTRONS"
+    if primary.get("DETECTOR") == "IR":  # per second or not: only BUNIT tells
+        default = ""
     return str(header.get("BUNIT") or default).upper().replace(" ", "")
 
 

@@ -5,7 +5,7 @@ product is written aside, synced and renamed: killed at any moment, no part of i
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from hapctl.processing.imaging.compare_groups import (
     compare_groups_of,
 )
 from hapctl.processing.imaging.drizzle import Band
-from hapctl.processing.imaging.durable import sync_folder, told_where
+from hapctl.processing.imaging.durable import told_where
 from hapctl.processing.imaging.files_description import describe
 from hapctl.processing.imaging.grid import OutputGrid, chip_window
 from hapctl.processing.imaging.grid_choice import final_grid
@@ -32,16 +32,14 @@ from hapctl.processing.imaging.plane_store import plane_bytes
 from hapctl.processing.imaging.preview import binned_image, write_preview
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import (
-    ProductWriter,
-    SeparateWriter,
     WrittenProduct,
     aside,
     predicted_bytes,
+    write_product,
 )
 from hapctl.processing.imaging.product_places import Places, check_free, check_places, product_paths
-from hapctl.processing.imaging.product_units import in_units
 from hapctl.processing.imaging.stopwatch import Stopwatch
-from hapctl.processing.imaging.weights import open_map, weighted
+from hapctl.processing.imaging.weights import no_error, open_map, weighted
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,11 @@ def plan_drizzle(
         What would be written exists, or can't be written where it is asked for.
     NoViableDataError
         No input touches the final image.
+    UnusableFileError
+        A chip has no ERR to weight by.
     """
     check_places(parameters, places)
+    _check_weights(opened, parameters)
     groups, told = compare_groups_of(opened, parameters, watched=places.keep is not None)
     told = [*opened.notes, *told]
     final = (
@@ -126,9 +127,27 @@ def plan_drizzle(
     disk = predicted_bytes(product, separate=places.separate)
     told += [f"{name} does not touch the output image" for name in outside]
     maps = [one.file.weight_map for one in opened.inputs if one.file.weight_map is not None]
+    told += _warnings(parameters, len(groups))
     if maps and parameters.final.weight != "IVM":
         told.append(f"weight maps are not used: final.weight is {parameters.final.weight}, not IVM")
     return DrizzlePlan(final, tuple(groups), memory, files, disk, tuple(told))
+
+
+def _warnings(parameters: DrizzleParameters, comparisons: int) -> Iterator[str]:
+    """Yield what parameters do that may not be meant."""
+    final, kind = parameters.final, parameters.median.type
+    if final.weight != "EXP" and final.weight_scale != "exptime":
+        yield f"final.weight_scale is one of EXP weights: {final.weight} weights have none"
+    if parameters.cosmic_rays.enabled and comparisons and kind in ("sum", "isum"):
+        yield f"median.type = {kind}: a sum is no image to compare with, nearly all will be cosmic rays"
+
+
+def _check_weights(opened: OpenFiles, parameters: DrizzleParameters) -> None:
+    """Refuse chips without the ERR they are to be weighted by."""
+    if parameters.final.enabled and parameters.final.weight == "ERR":
+        for chip in (chip for chips in opened.exposures for chip in chips):
+            if chip.pixels.error(0, 1) is None:
+                raise no_error(chip)
 
 
 def _memory(
@@ -197,6 +216,8 @@ def drizzle_files(
         The disk has no room.
     RefusedError
         A file can't be written.
+    NoViableDataError
+        No pixel of the inputs contributes to the final image; then there is none.
     """
     watcher = observer or Observer()
     if places.keep is None:
@@ -221,7 +242,8 @@ def _run(
         exposures = measure_exposures(
             opened.exposures, parameters, threads=threads, observer=observer, clock=clock
         )
-        if keeper is not None:
+        sky = parameters.sky
+        if keeper is not None and (sky.enabled or sky.file or sky.user_keyword):
             keeper.skies(exposures)
         comparison = compare_groups(
             exposures,
@@ -271,29 +293,27 @@ def _write(
     product: ProductDescription, bands: Iterator[Band], plan: DrizzlePlan, places: Places, clock: Stopwatch
 ) -> tuple[WrittenProduct, Path | None]:
     final = plan.files[0]
-    folder = final.absolute().parent
     assert places.product is not None
-    with told_where(folder):
-        writer = (
-            SeparateWriter(places.product, product)
-            if places.separate
-            else ProductWriter(aside(final), product)
-        )
-        with writer:
-            for band in bands:
-                with clock.step("write"):
-                    band = in_units(band, product.final, product.exposure_time)
-                    writer.write(band.sci, band.wht, band.ctx, band.var)
-            with clock.step("write"):
-                written = writer.finish()
-                if not places.separate:
-                    os.replace(aside(final), final)
-                sync_folder(folder)
+    target = places.product if places.separate else final
+    with told_where(final.absolute().parent):
+        written = write_product(target, product, _with_data(bands), separate=places.separate, clock=clock)
         if not places.preview:
-            return replace(written, path=final, paths=plan.files), None
+            return written, None
         with clock.step("preview"):
-            preview = _preview(final)
-    return replace(written, path=final, paths=plan.files), preview
+            return written, _preview(final)
+
+
+def _with_data(bands: Iterable[Band]) -> Iterator[Band]:
+    """Pass on bands; refuse an image without any data before it gets its name."""
+    found = False
+    for band in bands:
+        found = found or bool((band.wht > 0).any())
+        yield band
+    if not found:
+        raise NoViableDataError(
+            "no pixel of the inputs contributes: all are flagged, masked, NaN or without weight",
+            "look at their DQ and at final.bits and final.weight",
+        )
 
 
 def _preview(final: Path) -> Path:

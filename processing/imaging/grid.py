@@ -178,10 +178,10 @@ def north_up_grid(
     scale = native_scale(chips[0]) if scale_arcsec is None else scale_arcsec
     if not (math.isfinite(scale) and scale > 0.0):
         raise UsageProblemError(f"a scale of {scale} arcsec per pixel", "give a positive scale")
-    step = scale / 3600.0
+    step = storable(scale / 3600.0)
     low_xi, high_xi, low_eta, high_eta = bounds_on_plane(mean := mean_direction(ra, dec), ra, dec)
     middle = plane_to_sky(mean, 0.5 * (low_xi + high_xi), 0.5 * (low_eta + high_eta))
-    centre = float(middle[0]), float(middle[1])
+    centre = storable(float(middle[0])), storable(float(middle[1]))
     low_xi, high_xi, low_eta, high_eta = bounds_on_plane(centre, ra, dec)
     left, right = math.ceil(high_xi / step - 0.5), math.ceil(-low_xi / step - 0.5)
     below, above = math.ceil(-low_eta / step - 0.5), math.ceil(high_eta / step - 0.5)
@@ -191,6 +191,16 @@ def north_up_grid(
         cd=(-step, 0.0, 0.0, step),
         shape=(below + above + 1, left + right + 1),
     )
+
+
+def storable(value: float) -> float:
+    """Return a number of a WCS as the 20 characters of a FITS card hold it: as it is, or to 14 digits.
+
+    Grids made here consist of such numbers, so that a product taken as a reference gives the same grid.
+    """
+    if abs(value) < 1e-99:  # a third digit in the exponent leaves no room
+        return 0.0
+    return value if len(repr(abs(value))) < 20 else float(f"{value:.13e}")
 
 
 def native_scale(chip: ChipWcs) -> float:

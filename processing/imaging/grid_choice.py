@@ -15,11 +15,13 @@ from astropy.io import fits
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin
 from hapctl.processing.errors import MissingFileError, UnusableFileError, UsageProblemError
 from hapctl.processing.imaging.grid import (
+    WIDEST_FIELD,
     OutputGrid,
     bounds_on_plane,
     edges_on_sky,
     native_scale,
     north_up_grid,
+    storable,
 )
 from hapctl.processing.imaging.oriented_grid import oriented_grid, turned_cd
 from hapctl.processing.imaging.parameters import FinalParameters
@@ -92,7 +94,7 @@ def _placed(chips: Sequence[ChipWcs], final: FinalParameters, origin: LookupOrig
     if final.ra is None or final.dec is None:
         crval = oriented_grid(chips, scale, rotation, origin).crval
     else:
-        crval = (final.ra % 360.0, final.dec)
+        crval = (storable(final.ra % 360.0), storable(final.dec))
     cd = turned_cd(scale, rotation)
     nx, ny = final.shape or _covering(chips, crval, cd, origin)
     crpix = final.crpix or (nx // 2 + 1.0, ny // 2 + 1.0)
@@ -107,7 +109,12 @@ def _covering(
 ) -> tuple[int, int]:
     """Return the columns and rows, odd, of an image about a point that covers all chips."""
     ra, dec = edges_on_sky(chips, origin)
-    bounds_on_plane(crval, ra, dec)  # refuses a centre that lies too far away
+    try:
+        bounds_on_plane(crval, ra, dec)
+    except UnusableFileError as error:
+        raise UsageProblemError(
+            f"final.ra and final.dec lie {WIDEST_FIELD:.0f} degrees or more from the inputs", "correct them"
+        ) from error
     x, y = OutputGrid(crval, (1.0, 1.0), cd, (1, 1)).sky_to_pixel(ra, dec)
     columns, rows = (2 * math.ceil(float(np.abs(offset).max()) - 0.5) + 1 for offset in (x, y))
     return columns, rows

@@ -13,6 +13,7 @@ from hapctl.processing.imaging.grid import (
     edges_on_sky,
     mean_direction,
     native_scale,
+    storable,
 )
 from numpy.typing import NDArray
 
@@ -29,7 +30,7 @@ def turned_cd(scale_arcsec: float, rotation: float) -> tuple[float, float, float
     """CD of square pixels, east to the left of north, whose y axis lies at a position angle (degrees)."""
     step, angle = scale_arcsec / 3600.0, math.radians(rotation)
     sine, cosine = math.sin(angle), math.cos(angle)
-    return (-step * cosine, step * sine, step * sine, step * cosine)
+    return (storable(-step * cosine), storable(step * sine), storable(step * sine), storable(step * cosine))
 
 
 def oriented_grid(
@@ -72,7 +73,7 @@ def oriented_grid(
     left, right, below, above = _bounds(mean, cd, ra, dec)
     x, y = 0.5 * (left + right), 0.5 * (below + above)
     middle = plane_to_sky(mean, cd[0] * x + cd[1] * y, cd[2] * x + cd[3] * y)
-    centre = float(middle[0]), float(middle[1])
+    centre = storable(float(middle[0])), storable(float(middle[1]))
     left, right, below, above = (math.ceil(abs(edge) - 0.5) for edge in _bounds(centre, cd, ra, dec))
     return OutputGrid(
         crval=centre,

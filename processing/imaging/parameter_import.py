@@ -123,6 +123,7 @@ _NO_COUNTERPART: Mapping[str, tuple[str, ...]] = {
     "positions are those of the WCS in the files": ("shiftfile",),
 }
 _REASONS = {name: reason for reason, names in _NO_COUNTERPART.items() for name in names}
+_OFF = ("false", "no", "0")
 _NOTHING = ("", "NONE", "INDEF", "NAN")
 
 _SECTION = re.compile(r"\s*\[+\s*(.*?)\s*\]+\s*(#.*)?$")
@@ -263,6 +264,7 @@ def _renamed(row: Cells) -> dict[str, str | None]:
 def imported(cells: Cells, origin: str) -> Imported:
     """Return the changes that AstroDrizzle's names and values stand for."""
     used, notes = _without_unused_wcs(cells)
+    notes += _without_unused_sky(used)
     changes: list[Change] = []
     for name, value in used.items():
         if name in _SAME:
@@ -278,7 +280,7 @@ def _without_unused_wcs(cells: Cells) -> tuple[dict[str, str | None], list[str]]
     """Leave out the custom grids that are switched off."""
     used, notes = dict(cells), []
     for switch, prefix in _SWITCHED.items():
-        off = (used.pop(switch, None) or "").lower() in ("false", "no", "0")
+        off = (used.pop(switch, None) or "").lower() in _OFF
         grid = [f"{prefix}{name}" for name in _CUSTOM_WCS if f"{prefix}{name}" in used]
         if off:
             given = [name for name in grid if used.pop(name) is not None]
@@ -288,6 +290,15 @@ def _without_unused_wcs(cells: Cells) -> tuple[dict[str, str | None], list[str]]
                 "final_rot has no value: AstroDrizzle turns the image as the first chip, here north is up"
             )
     return used, notes
+
+
+def _without_unused_sky(used: dict[str, str | None]) -> list[str]:
+    """Leave out the keyword of a sky that AstroDrizzle does not look at while it subtracts one itself."""
+    keyword = used.get("skyuser")
+    if keyword is None or (used.get("skysub") or "").lower() in _OFF:
+        return []
+    used["skyuser"] = None
+    return [f"skyuser = {keyword} is not used: skysub is on"]
 
 
 def _change(target: str, value: str | None, origin: str, notes: list[str]) -> list[Change]:

@@ -23,6 +23,7 @@ from hapctl.processing.imaging.product_images import image_header
 from hapctl.processing.imaging.product_inputs import input_table
 from hapctl.processing.imaging.product_statistics import ProductStatistics, StatisticsGatherer
 from hapctl.processing.imaging.product_units import in_units
+from hapctl.processing.imaging.stopwatch import Stopwatch
 from numpy.typing import NDArray
 
 _SUFFIX: dict[Layer, str] = {"SCI": "sci", "WHT": "wht", "CTX": "ctx", "VAR": "var", "ERR": "err"}
@@ -197,7 +198,12 @@ class SeparateWriter(BandWriter):
 
 
 def write_product(
-    path: Path, product: ProductDescription, bands: Iterable[Band], *, separate: bool = False
+    path: Path,
+    product: ProductDescription,
+    bands: Iterable[Band],
+    *,
+    separate: bool = False,
+    clock: Stopwatch | None = None,
 ) -> WrittenProduct:
     """Write a product whole or not at all, in the units its description asks for.
 
@@ -210,6 +216,8 @@ def write_product(
         Per second, from the bottom up, as `drizzle_bands` gives them.
     separate : bool
         A file for each image in place of one with all.
+    clock : Stopwatch, optional
+        Gets the seconds of the step ``write``.
 
     Returns
     -------
@@ -220,16 +228,19 @@ def write_product(
     TooLargeError
         The disk has no room.
     """
+    clock = clock or Stopwatch()
     writer = SeparateWriter(path, product) if separate else ProductWriter(aside(path), product)
     with writer:
         for band in bands:
-            band = in_units(band, product.final, product.exposure_time)
-            writer.write(band.sci, band.wht, band.ctx, band.var)
-        written = writer.finish()
-    if separate:
-        return written
-    os.replace(written.path, path)
-    sync_folder(path.parent)
+            with clock.step("write"):
+                band = in_units(band, product.final, product.exposure_time)
+                writer.write(band.sci, band.wht, band.ctx, band.var)
+        with clock.step("write"):
+            written = writer.finish()
+            if separate:
+                return written
+            os.replace(written.path, path)
+            sync_folder(path.absolute().parent)
     return WrittenProduct(path, written.pixels_sha256, written.statistics, (path,))
 
 

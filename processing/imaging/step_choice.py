@@ -1,5 +1,6 @@
 """Which steps of a drizzle run: what was asked for, and what follows from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hapctl.processing.imaging.parameters import DrizzleParameters
@@ -51,8 +52,17 @@ def choose_steps(parameters: DrizzleParameters, exposures: int, *, watched: bool
         return ChosenSteps(asked["separate"] and watched, False, False, False, note)
     if parameters.cosmic_rays.enabled:
         forced = [name for name, enabled in asked.items() if not enabled]
-        note = f"finding cosmic rays needs {' and '.join(forced)}" if forced else ""
+        also = " and ".join([", ".join(forced[:-1]), forced[-1]] if forced[1:] else forced)
+        note = f"finding cosmic rays needs {also}, which run too" if forced else ""
         return ChosenSteps(True, True, True, True, note)
     separate = asked["separate"] and watched
     median = separate and asked["median"]
-    return ChosenSteps(separate, median, median and asked["blot"], False)
+    return ChosenSteps(separate, median, median and asked["blot"], False, _missed(asked) if watched else "")
+
+
+def _missed(asked: Mapping[str, bool]) -> str:
+    """Say which step can't run because that before it doesn't; the first of them is enough."""
+    for before, step in (("separate", "median"), ("median", "blot")):
+        if asked[step] and not asked[before]:
+            return f"{step} needs {before}, which is disabled: it does not run"
+    return ""

@@ -75,10 +75,16 @@ class ErrorWeight:
         """Return the weights of a block, float32."""
         error = chip.pixels.error(first, last, slice(left, right))
         if error is None:
-            raise UnusableFileError(f"SCI,{chip.pixels.extver} has no ERR extension to weight by", _REMEDY)
+            raise no_error(chip)
         usable = np.isfinite(error) & (error > 0)
         variance = np.where(usable, error, 1.0).astype(np.float64) ** 2
         return np.where(usable, _rate_factor(chip, self.grid) / variance, 0.0).astype(np.float32)
+
+
+def no_error(chip: "PreparedChip") -> UnusableFileError:
+    """Return what is wrong with a chip that has no ERR to weight by."""
+    pixels = chip.pixels
+    return UnusableFileError(f"{pixels.path}: SCI,{pixels.extver} has no ERR extension to weight by", _REMEDY)
 
 
 @dataclass(frozen=True)

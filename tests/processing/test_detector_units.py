@@ -57,6 +57,7 @@ def test_units(primary: Cards, science: Cards, factor: float) -> None:
     ("primary", "science", "words"),
     [
         ({}, {"BUNIT": "JY"}, "BUNIT 'JY'"),
+        ({"INSTRUME": "WFC3", "DETECTOR": "IR"}, {}, "there is no BUNIT"),
         ({}, {"BUNIT": "COUNTS"}, "no gain"),
         ({"ATODGAIN": "N/A"}, {"BUNIT": "COUNTS"}, "no gain"),
         ({"ATODGAIN": 0.0}, {"BUNIT": "COUNTS"}, "no gain"),

@@ -109,7 +109,7 @@ def test_half_pairs_and_contradictions_are_refused(parameters: dict[str, Any], w
 
 
 def test_a_centre_far_away_is_refused() -> None:
-    with pytest.raises(UnusableFileError, match="60 degrees"):
+    with pytest.raises(UsageProblemError, match=r"final.ra and final.dec lie 60 degrees or more"):
         grid_of(ra=330.0, dec=-2.0)
 
 
@@ -132,6 +132,26 @@ ODD = OutputGrid((150.0123456789, 2.0), (100.123, -55.77), (-1.1e-5, 2e-7, 3e-7,
 def test_a_reference_is_taken_exactly(tmp_path: Path, extension: str) -> None:
     path = write_reference(tmp_path / "old_drz.fits", ODD)
     assert grid_of(reference=f"{path}{extension}") == ODD
+
+
+@given(
+    rotation=st.none() | st.floats(-180.0, 180.0),
+    scale=st.floats(0.005, 0.5),
+    centre=st.none() | st.tuples(st.floats(150.0, 151.0), st.floats(-2.0, 2.5)),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_grid_made_here_is_the_same_as_a_reference(
+    rotation: float | None, scale: float, centre: tuple[float, float] | None
+) -> None:
+    ra, dec = centre or (None, None)
+    for grid in (
+        grid_of(rotation=rotation, scale=scale, ra=ra, dec=dec),
+        grid_of(rotation=rotation, scale=scale, shape=(3000, 2000)),
+    ):
+        stored = fits.Header.fromstring(grid.header().tostring())
+        assert tuple(stored[name] for name in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")) == grid.cd
+        assert (stored["CRVAL1"], stored["CRVAL2"]) == grid.crval
+        assert grid.scale_arcsec == pytest.approx(scale, rel=1e-12)
 
 
 def test_a_reference_by_pc_and_cdelt_is_what_astropy_makes_of_it(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_configuration_is_imported(tmp_path: Path) -> None:
     assert (parameters.static_mask.enabled, parameters.static_mask.sigma) == (False, 5.0)
     sky = parameters.sky
     assert (sky.method, sky.width, sky.lower, sky.upper) == ("globalmin+match", 0.2, -100.0, None)
-    assert sky.user_keyword == "MDRIZSKY"
+    assert sky.user_keyword == ""
     assert (parameters.separate.bits, parameters.separate.scale) == (528, None)
     assert (parameters.median.type, parameters.median.sigma) == ("median", (5.0, 4.0))
     rays = parameters.cosmic_rays
@@ -97,6 +97,15 @@ def test_a_configuration_is_imported(tmp_path: Path) -> None:
     assert (final.weight, final.pixfrac, final.bits, final.context) == ("IVM", 0.8, "64,32", False)
     assert (final.rotation, final.scale, final.shape) == (-33.5, 0.03, (4000, 3000))
     assert (final.ra, final.dec, final.kernel, final.fill_value) == (5.65, -72.07, "square", None)
+
+
+@pytest.mark.parametrize(("skysub", "keyword"), [("True", ""), ("no", "MDRIZSKY"), ("", "")])
+def test_a_keyword_of_the_sky_is_for_a_sky_taken_off_before(
+    tmp_path: Path, skysub: str, keyword: str
+) -> None:
+    found = import_cfg(write(tmp_path, f"final_bits = 0\nskysub = {skysub}\nskyuser = MDRIZSKY\n"))
+    assert result(found).sky.user_keyword == keyword
+    assert any("skyuser = MDRIZSKY is not used" in note for note in found.notes) == (keyword == "")
 
 
 def test_every_name_is_mapped_or_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The passes of a drizzle: the same bits however they are cut, what is not tested, steps that do not run."""
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.static_mask import signature
 from hapctl.processing.imaging.step_choice import choose_steps
 from hapctl.processing.imaging.stopwatch import Stopwatch
-from hapctl.processing.imaging.windows import strips
+from hapctl.processing.imaging.windows import Window, strips
 from support.image_files import rayed_exposures
 from support.prepared_chips import prepared_chip
 from support.synthetic_chips import plain_chip
@@ -84,9 +85,38 @@ def test_the_same_bits_for_any_bands_blocks_and_threads(
 def test_a_scratch_file_holds_the_same_plane(
     exposures: list[list[PreparedChip]], compared: Comparison, tmp_path: Path
 ) -> None:
-    again = compare_exposures(exposures, PARAMETERS, in_memory_bytes=0, scratch=tmp_path)
+    again = compare_exposures(
+        exposures, PARAMETERS, in_memory_bytes=0, masks_in_memory_bytes=0, scratch=tmp_path
+    )
     assert all_bits(again) == all_bits(compared)
-    assert list(tmp_path.iterdir()) == []  # it had no name
+    assert final_bits(again.exposures) == final_bits(compared.exposures)
+    kept = [again.chips[0][0].hits, again.chips[2][0].untested]
+    assert all(isinstance(owner_of(mask.bits), mmap.mmap) for mask in kept)
+    assert not isinstance(owner_of(compared.chips[0][0].hits.bits), mmap.mmap)
+    assert list(tmp_path.iterdir()) == []  # they had no name
+
+
+def owner_of(array: np.ndarray) -> object:
+    """Who holds the memory of an array."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner.obj if isinstance(owner, memoryview) else owner
+
+
+@pytest.mark.parametrize("in_memory_bytes", [0, 10_000])
+def test_masks_have_room_of_their_own(tmp_path: Path, in_memory_bytes: int) -> None:
+    shapes = [(3, 17), (0, 5), (2, 8), (4, 1)]
+    masks = plane_store.new_masks(shapes, in_memory_bytes=in_memory_bytes, folder=tmp_path)
+    assert [mask.shape for mask in masks] == shapes
+    assert sum(mask.bits.nbytes for mask in masks) == plane_store.masks_bytes(shapes) == 9 + 2 + 4
+    assert not any(mask.count() for mask in masks)
+    rng = np.random.default_rng(5)
+    images = [rng.random(shape) < 0.5 for shape in shapes]
+    for mask, image in zip(masks, images, strict=True):
+        mask.bits[:] = np.packbits(image, axis=1)
+    for mask, image in zip(masks, images, strict=True):
+        assert np.array_equal(mask.rows(0, mask.shape[0]), image)
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -97,6 +127,8 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     grid = OutputGrid((1.0, 2.0), (1.0, 1.0), (-1e-5, 0.0, 0.0, 1e-5), (1000, 1000))
     with pytest.raises(TooLargeError, match=r"scratch file of 4 MB in .*"):
         plane_store.new_plane(grid, in_memory_bytes=3_999_999, folder=tmp_path)
+    with pytest.raises(TooLargeError, match=r"scratch file of 1 MB in .*"):
+        plane_store.new_masks([(1000, 8000)], in_memory_bytes=999_999, folder=tmp_path)
 
 
 def test_strips_of_columns_make_the_same_masks(
@@ -112,7 +144,22 @@ def test_strips_of_columns_make_the_same_masks(
         for mask, other in zip(chips, others, strict=True)
     )
     assert differing <= 2
+    assert separate_pass.widest_strip(4, 1) == 100
     assert strips(9217, 4608) == [(0, 3072), (3072, 6144), (6144, 9217)]
+
+
+@pytest.mark.parametrize("exposures", [1, 32, 200, 1000, 3000])
+def test_bands_of_many_exposures_keep_to_their_budget(exposures: int) -> None:
+    width = separate_pass.widest_strip(exposures, 1)
+    grid = OutputGrid((1.0, 2.0), (1.0, 1.0), (-1e-5, 0.0, 0.0, 1e-5), (20_000, 20_000))
+    windows = [Window(0, 20_000, 0, 20_000)] * exposures
+    rows = separate_pass.rows_of_a_band(grid, windows, (0, width), 1)
+    assert rows >= separate_pass.LEAST_ROWS
+    pixels = (rows + 2) * (width + 2)
+    assert pixels * (separate_pass.SINGLE_BYTES * exposures + separate_pass.WORK_BYTES) <= (
+        separate_pass.BAND_BYTES
+    )
+    assert width == 4608 or exposures > 200 - 1
 
 
 class Kept(Observer):
@@ -232,12 +279,19 @@ def without(*steps: str) -> DrizzleParameters:
     ("disabled", "watched", "steps", "note"),
     [
         ((), False, (True, True, True, True), ""),
-        (("separate", "blot"), False, (True, True, True, True), "needs separate and blot"),
+        (("separate", "blot"), False, (True, True, True, True), "needs separate and blot, which run too"),
+        (("separate", "median", "blot"), True, (True, True, True, True), "needs separate, median and blot,"),
         (("cosmic_rays",), False, (False, False, False, False), ""),
         (("cosmic_rays",), True, (True, True, True, False), ""),
         (("cosmic_rays", "blot"), True, (True, True, False, False), ""),
-        (("cosmic_rays", "median"), True, (True, False, False, False), ""),
-        (("cosmic_rays", "separate"), True, (False, False, False, False), ""),
+        (
+            ("cosmic_rays", "median"),
+            True,
+            (True, False, False, False),
+            "blot needs median, which is disabled",
+        ),
+        (("cosmic_rays", "median", "blot"), True, (True, False, False, False), ""),
+        (("cosmic_rays", "separate"), True, (False, False, False, False), "median needs separate"),
     ],
 )
 def test_which_steps_run(
@@ -326,14 +380,17 @@ def test_the_comparison_has_scale_and_rotation_of_the_first_chip_or_what_is_aske
         assert grid.crpix == tuple(map(round, grid.crpix))
 
 
-def test_memory_does_not_depend_on_depth_or_height_but_for_masks_and_plane() -> None:
+def test_memory_depends_on_depth_by_little_and_not_on_height() -> None:
     chips = [[(2048, 4096)] * 2]
     tall, high = (
         OutputGrid((1.0, 2.0), (1.0, 1.0), (-1e-5, 0.0, 0.0, 1e-5), (rows, 4400)) for rows in (4400, 20_000)
     )
-    few, many = (plan_memory(chips * number, PARAMETERS, comparison=tall, final=tall) for number in (4, 32))
-    masks = 28 * 2 * 2048 * 4096 * 3 // 8
-    assert many.peak - few.peak < 1.2 * masks
+    few, many, most = (
+        plan_memory(chips * number, PARAMETERS, comparison=tall, final=tall) for number in (4, 200, 1000)
+    )
+    assert most.peak - many.peak < 800 * 1.3e6  # headers, WCS, reach
+    assert most.scratch == 1000 * 2 * 2048 * 4096 * 2 // 8  # masks
+    assert most.peak < 2e9
     deep = plan_memory(chips * 4, PARAMETERS, comparison=high, final=high, in_memory_bytes=0)
     assert deep.scratch == 4 * 20_000 * 4400
     assert deep.peak <= plan_memory(chips * 4, PARAMETERS, comparison=tall, final=tall).peak
