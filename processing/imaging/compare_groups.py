@@ -16,6 +16,7 @@ from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.open_files import Exposure, OpenFiles
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.passes import compare_exposures, comparison_grid
+from hapctl.processing.imaging.plane_store import MASKS_IN_MEMORY_BYTES
 from hapctl.processing.imaging.step_choice import choose_steps
 from hapctl.processing.imaging.stopwatch import Stopwatch
 
@@ -122,6 +123,7 @@ def compare_groups(
             parameters,
             grid=group.grid,
             threads=threads,
+            masks_in_memory_bytes=MASKS_IN_MEMORY_BYTES // len(groups),  # the masks of all stay
             scratch=scratch,
             observer=observer,
             clock=clock,

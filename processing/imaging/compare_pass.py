@@ -5,6 +5,7 @@ A block is done with the halo its test looks at, so that the masks do not depend
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from hapctl.processing.imaging.blot import Blot, prepare_blot
@@ -14,6 +15,7 @@ from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.plane_store import MASKS_IN_MEMORY_BYTES, new_masks
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.imaging.weights import Rows
@@ -62,15 +64,14 @@ class ComparedChip:
     hits: PackedMask
     untested: PackedMask
 
-    @classmethod
-    def empty(cls, exposure: int, chip: int, shape: tuple[int, int]) -> "ComparedChip":
-        """Nothing hit yet, nothing untested yet."""
-        bits = [np.zeros((shape[0], -(-shape[1] // 8)), dtype=np.uint8) for _ in range(2)]
-        return cls(exposure, chip, *(PackedMask(one, shape[1]) for one in bits))
-
 
 def compare_with_plane(
-    work: ComparePass, *, threads: int = 1, block_rows: int = BLOCK_ROWS
+    work: ComparePass,
+    *,
+    threads: int = 1,
+    block_rows: int = BLOCK_ROWS,
+    in_memory_bytes: int = MASKS_IN_MEMORY_BYTES,
+    scratch: Path | None = None,
 ) -> list[list[ComparedChip]]:
     """Blot the plane to each chip and find the pixels that it does not confirm.
 
@@ -79,14 +80,25 @@ def compare_with_plane(
     work : ComparePass
     threads : int
     block_rows : int
+    in_memory_bytes : int
+        Masks of more bytes together lie in an unlinked scratch file,
+    scratch : Path, optional
+        in this folder.
 
     Returns
     -------
     list of lists of ComparedChip
         For each exposure and chip.
+
+    Raises
+    ------
+    TooLargeError
+        If the disk has no room for the scratch file.
     """
+    shapes = [chip.shape for chips in work.exposures for chip in chips for _ in ("hits", "untested")]
+    rooms = iter(new_masks(shapes, in_memory_bytes=in_memory_bytes, folder=scratch))
     compared = [
-        [ComparedChip.empty(number, place, chip.shape) for place, chip in enumerate(chips)]
+        [ComparedChip(number, place, next(rooms), next(rooms)) for place in range(len(chips))]
         for number, chips in enumerate(work.exposures)
     ]
     parts = [

@@ -1,9 +1,12 @@
 """The memory that a drizzle needs, told before it begins.
 
-    peak = base + masks + max(statistics, plane + reach + max(bands of pass 1, blocks of pass 2), pass 3)
+    peak = base + exposures + masks
+           + max(statistics, plane + reach + max(bands of pass 1, blocks of pass 2), pass 3)
 
 - base: interpreter and libraries;
-- masks: three bits per chip pixel (static, hit, untested) of all exposures;
+- exposures: headers and WCS, `EXPOSURE_BYTES` each;
+- masks: two bits per chip pixel of all exposures; of more than `MASKS_IN_MEMORY_BYTES` in a scratch file;
+  and the static masks, one bit per pixel of one exposure;
 - reach: what is kept of each chip's map, about 48 bytes for 1024 pixels;
 - statistics: for each thread a lattice of pixels of a chip, `STATISTICS_BYTES` for each of them;
 - plane: 4 bytes per pixel of the comparison grid, 0 where it lies in a scratch file;
@@ -12,7 +15,8 @@
 - pass 3: reach, the drizzle's own bands and those that are written; and the plane, where the variance of
   chips without ERR is taken from it.
 
-Neither the number of exposures (but for their masks and reach) nor the height of the output enters.
+The height of the output does not enter. An exposure of ACS/WFC more adds 5.8 MB as long as masks lie in
+memory, 1.6 MB at most (headers, WCS and reach) beyond, whatever it is drizzled onto.
 """
 
 from collections.abc import Sequence
@@ -24,17 +28,24 @@ from hapctl.processing.imaging.compare_pass import BLOCK_PIXEL_BYTES, BLOCK_ROWS
 from hapctl.processing.imaging.drizzle import predict_memory
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters
-from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, plane_bytes
+from hapctl.processing.imaging.plane_store import (
+    IN_MEMORY_BYTES,
+    MASKS_IN_MEMORY_BYTES,
+    masks_bytes,
+    plane_bytes,
+)
 from hapctl.processing.imaging.separate_pass import (
     BAND_BYTES,
     LEAST_ROWS,
     SINGLE_BYTES,
-    WIDEST_STRIP,
     WORK_BYTES,
+    widest_strip,
 )
 
 BASE_BYTES = 140_000_000
 """An upper estimate of interpreter and libraries: 90 MB for files, and some 50 more with a catalog."""
+EXPOSURE_BYTES = 400_000
+"""Measured on ACS/WFC files: 0.36 MB."""
 STATISTICS_BYTES = 76
 """Measured: 70, of which 48 are the values sorted by cells and their running sums."""
 _HALO = 16
@@ -53,7 +64,7 @@ class MemoryPlan:
     peak : int
         Memory of the process at its peak (RssAnon + RssShmem).
     scratch : int
-        On disk, for the combined plane; 0 where it is kept in memory.
+        On disk, for the combined plane and for masks; 0 where both are kept in memory.
     """
 
     peak: int
@@ -102,13 +113,15 @@ def plan_memory(
     """
     shapes = [shape for exposure in chips for shape in exposure]
     pixels = sum(ny * nx for ny, nx in shapes)
-    kept = BASE_BYTES + 3 * pixels // 8
+    masks, static = 2 * masks_bytes(shapes), max(map(masks_bytes, chips), default=0)
+    kept = BASE_BYTES + EXPOSURE_BYTES * len(chips) + min(masks, MASKS_IN_MEMORY_BYTES) + static
+    scratch = masks if masks > MASKS_IN_MEMORY_BYTES else 0
     passes = [min(threads, len(chips)) * _statistics(shapes)]
-    plane = scratch = 0
+    plane = 0
     if comparison is not None:
         plane = plane_bytes(comparison)
         if plane > in_memory_bytes:
-            plane, scratch = 0, plane
+            plane, scratch = 0, scratch + plane
         reach = _CELL_BYTES * pixels // _CELL
         passes.append(plane + reach + threads * max(_band(comparison, len(chips)), _block(shapes)))
     if final is not None:
@@ -122,7 +135,7 @@ def _statistics(shapes: Sequence[Shape]) -> int:
 
 
 def _band(grid: OutputGrid, exposures: int) -> int:
-    width = min(grid.shape[1], WIDEST_STRIP) + 2 * _HALO
+    width = min(grid.shape[1], widest_strip(exposures, _HALO)) + 2 * _HALO
     row = width * (SINGLE_BYTES * exposures + WORK_BYTES)
     whole = (grid.shape[0] + 2 * _HALO) * row
     return min(whole, max(BAND_BYTES, (LEAST_ROWS + 2 * _HALO) * row))

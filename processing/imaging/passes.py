@@ -28,7 +28,7 @@ from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.oriented_grid import oriented_grid
 from hapctl.processing.imaging.parallel import parts_in_order
 from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParameters
-from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, new_plane
+from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, MASKS_IN_MEMORY_BYTES, new_plane
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.separate_pass import SeparatePass, separate_and_combine
 from hapctl.processing.imaging.sky import ChipSky, measure_skies
@@ -145,6 +145,7 @@ def compare_exposures(
     band_rows: int | None = None,
     block_rows: int = BLOCK_ROWS,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    masks_in_memory_bytes: int = MASKS_IN_MEMORY_BYTES,
     scratch: Path | None = None,
     observer: Observer | None = None,
     clock: Stopwatch | None = None,
@@ -161,8 +162,8 @@ def compare_exposures(
     threads : int
     band_rows, block_rows : int, optional
         Output rows and chip rows done at once; they bear on memory and speed alone.
-    in_memory_bytes : int
-        A larger combined plane lies in an unlinked scratch file,
+    in_memory_bytes, masks_in_memory_bytes : int
+        A larger combined plane, and masks that are larger together, lie each in an unlinked scratch file,
     scratch : Path, optional
         in this folder.
     observer : Observer, optional
@@ -179,7 +180,7 @@ def compare_exposures(
     Raises
     ------
     TooLargeError
-        If the disk has no room for the scratch file.
+        If the disk has no room for a scratch file.
     """
     given = tuple(tuple(chips) for chips in exposures)
     steps = choose_steps(parameters, len(given), watched=observer is not None and observer.takes_images)
@@ -198,7 +199,14 @@ def compare_exposures(
     if not steps.blot:
         return Comparison(given, grid=chosen, note=steps.note)
     work = ComparePass(given, plane, *shared, steps.cosmic_rays, *watched)
-    compared = tuple(tuple(one) for one in compare_with_plane(work, threads=threads, block_rows=block_rows))
+    found = compare_with_plane(
+        work,
+        threads=threads,
+        block_rows=block_rows,
+        in_memory_bytes=masks_in_memory_bytes,
+        scratch=scratch,
+    )
+    compared = tuple(map(tuple, found))
     if not steps.cosmic_rays:
         return Comparison(given, grid=chosen, note=steps.note)
     return Comparison(_with_hits(work, compared), compared, chosen, steps.note)

@@ -1,8 +1,9 @@
 """Pass 1: bands of the comparison grid, in each the single drizzles of all exposures and their combination.
 
 A band is done with a halo of ``grow`` rows and its singles are dropped with it: what stays is the combined
-plane. Wide grids are cut into strips of columns, at places that depend on the width alone. Every pixel of
-the plane is a function of exposures, grid and parameters, not of bands or threads.
+plane. Wide grids are cut into strips of columns, at places that depend on the width and, where there are
+hundreds, on the number of exposures. Every pixel of the plane is a function of exposures, grid and
+parameters, not of bands or threads.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ BAND_BYTES = 64 * 2**20
 """What the arrays of one band may take."""
 WIDEST_STRIP = 4608
 """Columns; one ACS/WFC exposure with its dithers goes into one strip."""
+NARROWEST_STRIP = 256
 LEAST_ROWS = 8
 SINGLE_BYTES = 8
 """Bytes per pixel of a single drizzle: SCI and WHT."""
@@ -96,7 +98,7 @@ def separate_and_combine(
         How many pixels of the plane are known.
     """
     windows = work.windows()
-    cuts = strips(work.grid.shape[1], WIDEST_STRIP)
+    cuts = strips(work.grid.shape[1], widest_strip(len(windows), work.halo))
     heights = [band_rows or rows_of_a_band(work.grid, windows, cut, work.halo) for cut in cuts]
     total = sum(-(-work.grid.shape[0] // height) for height in heights)
     known = done = 0
@@ -113,6 +115,12 @@ def separate_and_combine(
         known += sum(do_parts(one, parts, threads, tell))
         done += len(parts)
     return known
+
+
+def widest_strip(exposures: int, halo: int) -> int:
+    """Return how wide strips may be, so that the least rows of so many exposures keep to their budget."""
+    column = (LEAST_ROWS + 2 * halo) * (SINGLE_BYTES * exposures + WORK_BYTES)
+    return min(WIDEST_STRIP, max(NARROWEST_STRIP, BAND_BYTES // column - 2 * halo))
 
 
 def rows_of_a_band(grid: OutputGrid, windows: Sequence[Window], cut: tuple[int, int], halo: int) -> int:

@@ -35,7 +35,7 @@ from hapctl.processing.imaging.passes import (
 )
 from hapctl.processing.imaging.product_file import file_sha256
 from hapctl.processing.imaging.stopwatch import Stopwatch
-from hapctl.processing.pipeline.open_exposures import Masks, OpenExposures
+from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, drizzle_parameters
 from hapctl.processing.pipeline.publish import aside, sync_folder
 
@@ -240,7 +240,7 @@ def _kept(
     run: Run,
     group: MaskGroup,
     exposure: EligibleExposure,
-    masks: Masks,
+    masks: Mapping[int, ChipMasks],
     home: Path,
 ) -> MaskRow:
     """Write a mask under a name made of its content's address, then record it.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -12,15 +12,27 @@ from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolu
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
 from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_scale
-from hapctl.processing.imaging.mask_file import ChipMasks
+from hapctl.processing.imaging.mask_file import ChipMasks, PackedMask, read_mask
+from hapctl.processing.imaging.plane_store import new_masks
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_file import file_sha256
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
 
-Masks = Mapping[int, ChipMasks]
-
 COSMIC_RAY_FLAG = 4096
 """DQ flag of cosmic rays found before: a mask of ours counts in its place, if the chip was tested at all."""
+
+
+@dataclass(frozen=True)
+class MaskInUse:
+    """What a drizzle takes of the masks of a chip: two bits a pixel, and whether any pixel was tested."""
+
+    hits: PackedMask
+    static: PackedMask
+    tested: bool
+
+
+Masks = Mapping[int, MaskInUse]
+"""By EXTVER."""
 
 
 class OpenExposures:
@@ -75,6 +87,47 @@ class OpenExposures:
         image = self.image(exposure)
         return flux_scale(image.header, [chip.header for chip in image.chips])
 
+    def masks(
+        self, exposures: Sequence[EligibleExposure], paths: Mapping[str, Path], scratch: Path
+    ) -> dict[str, Masks]:
+        """Read masks, for `prepared`: many of them into an unlinked scratch file.
+
+        Parameters
+        ----------
+        exposures : sequence of EligibleExposure
+        paths : mapping of str to Path
+            Files of masks by rootname; exposures without one are left out.
+        scratch : Path
+            Folder of the scratch file.
+
+        Raises
+        ------
+        TooLargeError
+            The disk has no room for the scratch file.
+        UnusableFileError
+            A file is damaged, or is not of the chips of its exposure.
+        """
+        masked = [one for one in exposures if one.rootname in paths]
+        shapes = [shape for chips in self.shapes(masked) for shape in chips]
+        rooms = iter(new_masks([shape for shape in shapes for _ in ("hits", "static")], folder=scratch))
+        found: dict[str, Masks] = {}
+        for exposure in masked:
+            path, masks = paths[exposure.rootname], read_mask(paths[exposure.rootname])
+            kept = {}
+            for chip in self.solution(exposure).chips:
+                mask, hits, static = masks.get(chip.extver), next(rooms), next(rooms)
+                if mask is None or mask.hits.shape != hits.shape:
+                    raise UnusableFileError(
+                        f"{path}: no mask of SCI,{chip.extver} of {exposure.rootname}",
+                        "make it again (mosaic)",
+                    )
+                hits.bits[:] = mask.hits.bits
+                if mask.static is not None:
+                    static.bits[:] = mask.static.bits
+                kept[chip.extver] = MaskInUse(hits, static, mask.tested)
+            found[exposure.rootname] = kept
+        return found
+
     def _paired(self, exposure: EligibleExposure) -> list[ChipWcs]:
         """Return the WCS of each chip of the file, in the order of the file."""
         by_extver = {chip.extver: chip for chip in self.solution(exposure).chips}
@@ -95,7 +148,7 @@ class OpenExposures:
         Parameters
         ----------
         exposures : sequence of EligibleExposure
-        masks : mapping of str to mapping of int to ChipMasks, optional
+        masks : mapping of str to mapping of int to MaskInUse, optional
             By rootname and EXTVER.
 
         Raises
@@ -131,6 +184,13 @@ class OpenExposures:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def _in_use(mask: ChipMasks, hits: PackedMask, static: PackedMask) -> MaskInUse:
+    hits.bits[:] = mask.hits.bits
+    if mask.static is not None:
+        static.bits[:] = mask.static.bits
+    return MaskInUse(hits, static, mask.tested)
 
 
 def _verified_path(exposure: EligibleExposure) -> Path:

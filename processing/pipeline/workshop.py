@@ -13,7 +13,6 @@ from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.grid import native_scale
-from hapctl.processing.imaging.mask_file import read_mask
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -75,7 +74,8 @@ class Workshop:
 def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]) -> ProductPixels:
     """Measure the sky of all inputs and prepare their drizzle."""
     used = {name: row for name, row in shop.masks.items() if name in masks}
-    found = {name: read_mask(shop.options.home / row.path) for name, row in used.items()}
+    paths = {name: shop.options.home / row.path for name, row in used.items()}
+    found = shop.opened.masks(planned.exposures, paths, shop.options.output)
     watch: dict[str, Any] = {"observer": shop.observer, "clock": shop.clock}
     # static masks lie in the files of masks, and there flags of earlier tests are cleared, chip by chip
     drizzle = replace(
