@@ -4,8 +4,8 @@
 
 Both take the same files, parameters and lookup origin; ours takes the grid of AstroDrizzle's product.
 Compared are the sky that was subtracted, the pixels, fluxes in apertures of 5 pixels and centroids of the
-brightest stars, and how often star cores (3 x 3 pixels about peaks above 30 sigma, by both clean planes) are taken for
-cosmic rays. Stars whose pixels both gave the same weight tell of drizzling; all stars tell of masks too.
+brightest stars, and how often star cores (3 x 3 pixels about peaks above 30 sigma, by both clean planes) are
+taken for cosmic rays. Stars whose pixels both gave the same weight tell of drizzling; all stars of masks too.
 """
 
 import argparse
