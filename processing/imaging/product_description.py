@@ -128,9 +128,18 @@ class ProductDescription:
         return {chip.rootname: chip for chip in self.inputs}
 
     @property
+    def exposure_times(self) -> dict[str, float]:
+        """Seconds of each exposure, by rootname: imsets of different start (STIS) add up, chips don't."""
+        imsets = {(chip.rootname, chip.mjd_start): chip.exposure_time for chip in self.inputs}
+        times: dict[str, float] = {}
+        for (rootname, _), seconds in imsets.items():
+            times[rootname] = times.get(rootname, 0.0) + seconds
+        return times
+
+    @property
     def exposure_time(self) -> float:
         """Seconds of all exposures together: what rates are multiplied by to give counts."""
-        return float(sum(chip.exposure_time for chip in self.exposures.values()))
+        return float(sum(self.exposure_times.values()))
 
 
 def context_planes(chips: int) -> int:

@@ -310,5 +310,5 @@ def _gatherer(product: ProductDescription) -> StatisticsGatherer:
     bits: dict[str, list[int]] = {}
     for chip in product.inputs:
         bits.setdefault(chip.rootname, []).append(chip.context_bit)
-    times = [product.exposures[rootname].exposure_time for rootname in bits]
+    times = [product.exposure_times[rootname] for rootname in bits]
     return StatisticsGatherer(list(bits.values()), times)

@@ -29,6 +29,7 @@ from hapctl.processing.imaging.parameter_file import (
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from rich.progress import Progress
 from support.commands import Result, run_here
+from support.data import data_file
 from support.drizzle_visit import write_member, write_visit
 
 PROGRAM = "from hapctl.cli.main import main; main()"
@@ -578,3 +579,16 @@ def test_the_grid_of_a_report_is_that_of_the_file(visit: list[Path]) -> None:
     header = fits.getheader("x.fits", "SCI")
     for name, value in own.header().items():
         assert header[name] == (pytest.approx(value, rel=1e-13) if isinstance(value, float) else value)
+
+
+def test_imsets_of_one_chip_add_up_their_times() -> None:
+    path = data_file("stis_m33/o4k19a010_flt.fits.gz")
+    made = report(path, "-o", "out", "--no-preview", "--set", "final.units=counts")
+    report(path, "-o", "rate", "--no-preview")
+    with fits.open(path) as hdus:
+        seconds = hdus[0].header["TEXPTIME"]
+    assert fits.getheader("out.fits")["EXPTIME"] == seconds == 300.0
+    assert made["statistics"]["median_exposure_time"] == seconds
+    counts, rate = (fits.getdata(f"{name}.fits", "SCI") for name in ("out", "rate"))
+    seen = np.isfinite(rate)
+    assert np.allclose(counts[seen], seconds * rate[seen], rtol=1e-6)
