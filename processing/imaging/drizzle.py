@@ -41,7 +41,6 @@ __all__ = [
     "DrizzledImage",
     "drizzle_bands",
     "drizzle_image",
-    "drizzle_square",
     "map_to_grid",
     "predict_memory",
     "prepare_drizzle",
@@ -295,9 +294,6 @@ def drizzle_image(
         if var is not None and band.var is not None:
             var[rows] = band.var
     return DrizzledImage(sci, wht, ctx, var)
-
-
-drizzle_square = drizzle_image
 
 
 def running_number(source: DrizzleInput, place: int) -> int:

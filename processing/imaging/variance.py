@@ -73,11 +73,13 @@ def _model(chip: "PreparedChip", first: int, last: int, columns: slice) -> NDArr
     """Read noise squared and the electrons of source and sky, electrons squared.
 
     A clean plane lacks exactly the sky that was subtracted from the chips it was made of, whatever part of
-    the whole that was; the pixels of the file hold all of it.
+    the whole that was; the pixels of the file hold all of it but what was taken off before.
     """
     electrons = chip.pixels.science(first, last, columns)
+    electrons += np.float32(chip.sky_before / chip.flux_factor)
     if chip.clean is not None:
-        plane = (chip.clean(first, last)[:, columns] + np.float32(chip.sky)) / np.float32(chip.flux_factor)
+        clean = chip.clean(first, last)[:, columns]
+        plane = (clean + np.float32(chip.sky_taken)) / np.float32(chip.flux_factor)
         electrons = np.where(np.isfinite(plane), plane, electrons)
     return np.float32(chip.read_noise**2) + np.maximum(electrons, np.float32(0.0))
 

@@ -12,7 +12,7 @@ from hapctl.processing.imaging.drizzle import (
     DrizzledImage,
     DrizzleInput,
     drizzle_bands,
-    drizzle_square,
+    drizzle_image,
     map_to_grid,
     predict_memory,
 )
@@ -62,7 +62,7 @@ def test_equal_to_the_slow_reference(pixfrac: float) -> None:
     ]
     made = [made_input(chip, seed) for seed, chip in enumerate(chips)]
     grid = north_up_grid(chips, 0.04)
-    image = drizzle_square([one for one, _ in made], grid, pixfrac=pixfrac)
+    image = drizzle_image([one for one, _ in made], grid, pixfrac=pixfrac)
     expected = [(chip, *pixels) for chip, (_, pixels) in zip(chips, made, strict=True)]
     sci, wht, ctx = slow_drizzle(expected, grid, pixfrac)
     np.testing.assert_allclose(image.wht, wht, rtol=2e-7, atol=1e-7)
@@ -86,7 +86,7 @@ def test_flux_is_conserved_on_real_chips(scale: float, pixfrac: float) -> None:
     for chip in real_chips():
         made, (values, weights) = made_input(chip)
         grid = north_up_grid([chip], chip.idcscale * scale)
-        image = drizzle_square([made], grid, pixfrac=pixfrac, threads=2)
+        image = drizzle_image([made], grid, pixfrac=pixfrac, threads=2)
         ratio = grid.scale_arcsec / chip.idcscale
         expected = ratio**2 * (values.astype(float) * weights).sum()
         assert flux_of(image) == pytest.approx(expected, rel=1e-6)
@@ -100,7 +100,7 @@ def test_flux_is_conserved_anywhere(
 ) -> None:
     chip = distorted_chip((23, 40), (ra, dec), angle_deg=angle)
     made, (values, weights) = made_input(chip)
-    image = drizzle_square([made], north_up_grid([chip], scale), pixfrac=pixfrac, band_rows=9)
+    image = drizzle_image([made], north_up_grid([chip], scale), pixfrac=pixfrac, band_rows=9)
     expected = (scale / 0.05) ** 2 * (values.astype(float) * weights).sum()
     assert flux_of(image) == pytest.approx(expected, rel=1e-6)
 
@@ -114,9 +114,9 @@ def test_the_same_bits_for_any_threads_and_bands(angle: float, pixfrac: float) -
     ]
     inputs = [made_input(chip, seed)[0] for seed, chip in enumerate(chips)]
     grid = north_up_grid(chips)
-    whole = drizzle_square(inputs, grid, pixfrac=pixfrac, band_rows=grid.shape[0])
+    whole = drizzle_image(inputs, grid, pixfrac=pixfrac, band_rows=grid.shape[0])
     for threads, band_rows in [(1, 1), (1, 7), (2, 64), (3, 7), (4, None), (4, grid.shape[0])]:
-        again = drizzle_square(inputs, grid, pixfrac=pixfrac, threads=threads, band_rows=band_rows)
+        again = drizzle_image(inputs, grid, pixfrac=pixfrac, threads=threads, band_rows=band_rows)
         assert_same_bits(whole, again)
 
 
@@ -124,8 +124,8 @@ def test_a_cut_of_the_grid_gives_the_same_pixels() -> None:
     chip = distorted_chip()
     made, _ = made_input(chip)
     grid = north_up_grid([chip])
-    whole = drizzle_square([made], grid)
-    part = drizzle_square([made], grid.cut(40, 171, 33, 150))
+    whole = drizzle_image([made], grid)
+    part = drizzle_image([made], grid.cut(40, 171, 33, 150))
     np.testing.assert_allclose(part.sci, whole.sci[40:171, 33:150], rtol=1e-5)
     np.testing.assert_allclose(part.wht, whole.wht[40:171, 33:150], rtol=1e-5)
 
@@ -172,7 +172,7 @@ def test_equal_to_the_drizzle_package_on_affine_maps(scale: float, pixfrac: floa
     step = scale / 3600.0
     size = int(2 * 95 * 0.05 / scale)
     grid = OutputGrid(chips[0].crval, (size / 2, size / 2 + 0.37), (-step, 0.0, 0.0, step), (size, size))
-    ours = drizzle_square([one for one, _ in made], grid, pixfrac=pixfrac)
+    ours = drizzle_image([one for one, _ in made], grid, pixfrac=pixfrac)
     theirs = package_drizzle(chips, [pixels for _, pixels in made], grid, pixfrac)
     assert_like_the_package(ours, theirs, 0.0)
 
@@ -182,7 +182,7 @@ def test_equal_to_the_drizzle_package_on_a_real_distortion() -> None:
     chip = read_solutions(data_file("hrc_47tuc/j8bt06nyq_flt.fits"))[0].solution.chips[0]
     made, pixels = made_input(chip)
     grid = north_up_grid([chip])
-    ours = drizzle_square([made], grid)
+    ours = drizzle_image([made], grid)
     assert_like_the_package(ours, package_drizzle([chip], [pixels], grid, 1.0), 1e-5)
 
 
@@ -191,7 +191,7 @@ def test_what_contributes_nothing() -> None:
     values, weights = random_pixels(chip.shape)
     values[3, 4], values[5, 6], values[7, 8] = np.nan, np.inf, -np.inf
     weights[9, 10], weights[11, 12], weights[13, 14], weights[15, 16] = 0.0, np.nan, -1.0, np.inf
-    image = drizzle_square([DrizzleInput(chip, reader(values, weights))], north_up_grid([chip]))
+    image = drizzle_image([DrizzleInput(chip, reader(values, weights))], north_up_grid([chip]))
     good = np.ones(chip.shape, dtype=bool)
     for row in (3, 5, 7, 9, 11, 13, 15):
         good[row, row + 1] = False
@@ -205,12 +205,12 @@ def test_a_zero_weight_never_overwrites() -> None:
     first, _ = made_input(chip)
     nothing = DrizzleInput(chip, reader(np.full((20, 20), 9e9, np.float32), np.zeros((20, 20), np.float32)))
     grid = north_up_grid([chip])
-    alone = drizzle_square([first], grid)
+    alone = drizzle_image([first], grid)
     for order in ([nothing, first], [first, nothing]):
-        image = drizzle_square(order, grid)
+        image = drizzle_image(order, grid)
         assert image.sci.tobytes() == alone.sci.tobytes()
         assert image.wht.tobytes() == alone.wht.tobytes()
-    empty = drizzle_square([nothing], grid, fill_value=-1.0)
+    empty = drizzle_image([nothing], grid, fill_value=-1.0)
     assert (empty.sci == -1.0).all()
     assert not empty.wht.any()
     assert not empty.ctx.any()
@@ -224,7 +224,7 @@ def test_inputs_that_miss_the_output_are_not_read() -> None:
     away = [
         DrizzleInput(plain_chip(crval=crval), never) for crval in [(150.1, 2.0), (150.0, 3.0), (330.0, -2.0)]
     ]
-    image = drizzle_square(away, grid)
+    image = drizzle_image(away, grid)
     assert not image.wht.any()
     assert np.isnan(image.sci).all()
 
@@ -239,7 +239,7 @@ def test_only_the_rows_of_a_band_are_read() -> None:
         return values[first:stop], weights[first:stop]
 
     grid = north_up_grid([chip])
-    drizzle_square([DrizzleInput(chip, recorded)], grid.cut(320, 330, 0, grid.shape[1]))
+    drizzle_image([DrizzleInput(chip, recorded)], grid.cut(320, 330, 0, grid.shape[1]))
     assert read
     assert min(first for first, _ in read) >= 280
     assert max(stop for _, stop in read) <= 360
@@ -255,25 +255,25 @@ def test_blocks_of_columns_give_the_same_bits() -> None:
         return values[y0:y1, x0:x1], weights[y0:y1, x0:x1]
 
     grid = north_up_grid([chip])
-    by_blocks = drizzle_square([replace(whole, read_block=block)], grid, band_rows=32)
-    assert_same_bits(by_blocks, drizzle_square([whole], grid, band_rows=32))
+    by_blocks = drizzle_image([replace(whole, read_block=block)], grid, band_rows=32)
+    assert_same_bits(by_blocks, drizzle_image([whole], grid, band_rows=32))
     assert sum(asked) < 5 * values.size  # whole rows would be many times that
 
 
 def test_context_planes_and_the_sign_bit() -> None:
     chip = plain_chip((6, 6))
     inputs = [made_input(chip, 0, number)[0] for number in (0, 31, 32, 70)]
-    image = drizzle_square(inputs, north_up_grid([chip]))
+    image = drizzle_image(inputs, north_up_grid([chip]))
     assert image.ctx.shape[0] == 3
     assert image.ctx.dtype == np.int32
     middle = image.ctx[:, 3, 3].view(np.uint32)
     assert middle.tolist() == [1 | 1 << 31, 1, 1 << 6]
-    assert drizzle_square(inputs, north_up_grid([chip]), context=False).ctx.shape[0] == 0
+    assert drizzle_image(inputs, north_up_grid([chip]), context=False).ctx.shape[0] == 0
 
 
 def test_running_numbers_of_many_chips() -> None:
     chip = plain_chip((4, 4))
-    image = drizzle_square([made_input(chip)[0] for _ in range(40)], north_up_grid([chip]))
+    image = drizzle_image([made_input(chip)[0] for _ in range(40)], north_up_grid([chip]))
     assert image.ctx[:, 2, 2].view(np.uint32).tolist() == [2**32 - 1, 2**8 - 1]
 
 
@@ -295,11 +295,11 @@ def test_an_error_of_a_reader_reaches_the_caller() -> None:
     chip = plain_chip()
     for threads in (1, 2):
         with pytest.raises(OSError, match="disk gone"):
-            drizzle_square([DrizzleInput(chip, broken)], north_up_grid([chip]), threads=threads)
+            drizzle_image([DrizzleInput(chip, broken)], north_up_grid([chip]), threads=threads)
 
 
 def test_no_inputs_give_an_empty_image() -> None:
-    image = drizzle_square([], north_up_grid([plain_chip()]))
+    image = drizzle_image([], north_up_grid([plain_chip()]))
     assert not image.wht.any()
 
 

@@ -11,7 +11,7 @@ from hapctl.processing.astrometry.fits_structure import read_fits
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.reading import read_solutions
 from hapctl.processing.imaging.chip_data import ExposureImage
-from hapctl.processing.imaging.drizzle import drizzle_square
+from hapctl.processing.imaging.drizzle import drizzle_image
 from hapctl.processing.imaging.grid import north_up_grid
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.simulation.plan import VisitPlan
@@ -64,7 +64,7 @@ def test_it_drizzles_to_what_the_full_frame_gives(files: tuple[Path, Path]) -> N
     for path, number in zip(files, (1, 0), strict=True):
         with ExposureImage(path) as exposure:
             chip = PreparedChip(exposure.chips[number], read_solutions(path)[0].solution.chips[number])
-            images.append(drizzle_square([chip.drizzle_input(None)], grid))
+            images.append(drizzle_image([chip.drizzle_input(None)], grid))
     full, cut = images
     inside = np.isclose(cut.wht, full.wht, rtol=1e-6) & (cut.wht > 0)
     assert inside.sum() > 0.9 * (cut.wht > 0).sum()

@@ -75,6 +75,16 @@ def test_equalised_electrons_are_not_those_that_make_noise(
     assert np.allclose(whole(chip, lambda a, b: clean[a:b]), expected, rtol=1e-4)
 
 
+def test_a_sky_that_was_taken_off_before_has_left_its_noise(tmp_path: Path) -> None:
+    factor, before, sky, source = 1.25, 40.0, 6.0, 300.0
+    science = np.full(SHAPE, source + sky)  # of the file: without what was taken off before
+    chip = prepared_chip(tmp_path, science, flux_factor=factor, sky=sky * factor, sky_before=before * factor)
+    clean = np.full(SHAPE, source * factor, np.float32)
+    expected = factor**2 * (READ_NOISE**2 + source + sky + before)
+    assert np.allclose(whole(chip), expected, rtol=1e-4)
+    assert np.allclose(whole(chip, lambda a, b: clean[a:b]), expected, rtol=1e-4)
+
+
 def test_blocks_are_parts_of_the_whole(tmp_path: Path) -> None:
     science = np.random.default_rng(3).normal(100.0, 20.0, SHAPE)
     error = np.where(science > 110, np.nan, 3.0)

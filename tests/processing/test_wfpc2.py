@@ -9,7 +9,7 @@ from astropy.io import fits
 from hapctl.processing.astrometry.reading import read_solutions
 from hapctl.processing.imaging.chip_data import ExposureImage
 from hapctl.processing.imaging.detector_units import WFPC2_GAIN, WFPC2_READ_NOISE
-from hapctl.processing.imaging.drizzle import drizzle_square
+from hapctl.processing.imaging.drizzle import drizzle_image
 from hapctl.processing.imaging.flux_scale import flux_scale
 from hapctl.processing.imaging.grid import north_up_grid
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -73,7 +73,7 @@ def test_an_even_sky_is_even_over_four_chips_of_two_scales(
             )
         ]
         grid = north_up_grid([chip.wcs for chip in chips], SCALE)
-        image = drizzle_square([chip.drizzle_input(None) for chip in chips], grid)
+        image = drizzle_image([chip.drizzle_input(None) for chip in chips], grid)
     assert scale.equalised == "here"
     assert [chip.scale_ratio(grid) for chip in chips] == pytest.approx([2.196, 1.004, 1.004, 1.004], abs=2e-3)
     seen = image.wht > 0
