@@ -1,6 +1,7 @@
 """A FITS file of parts whose places are known before their pixels: images row by row, a table last."""
 
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from hapctl.ext.writing import big_endian
-from hapctl.processing.errors import TooLargeError
+from hapctl.processing.errors import RefusedError, TooLargeError
 from hapctl.processing.imaging.fits_sums import folded, sum32, with_sums
 from numpy.typing import NDArray
 
@@ -57,6 +58,7 @@ class PartsFile:
         self.parts: list[FilePart] = []
         self._table = _table_bytes(table) if table is not None else b""
         self._descriptor = -1
+        self._finished = False
 
     @property
     def size(self) -> int:
@@ -74,16 +76,34 @@ class PartsFile:
     def open(self) -> None:
         """Make the file and reserve its room; a full disk is met before the work, not after it.
 
+        The file is this run's until it is abandoned: also when it is finished, while it gets its name.
+
         Raises
         ------
         TooLargeError
             There is no room.
+        RefusedError
+            Another run is writing it.
         """
         with self._told_when_full():
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+            self._descriptor = self._own()
+            os.ftruncate(self._descriptor, 0)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._descriptor, 0, self.size)
             os.ftruncate(self._descriptor, self.size)
+
+    def _own(self) -> int:
+        """Open the file for this run alone; one left by a run that was killed belongs to nobody."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            with _going_on_after(errno.ENOLCK, errno.EOPNOTSUPP):  # a disk without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):  # held by the other, or it has just got its name
+            pass
+        os.close(descriptor)
+        raise RefusedError(f"another run is writing {self.path}", "wait for it, or give another name")
 
     def put(self, part: FilePart, number: int, row: int, rows: NDArray[np.generic]) -> None:
         """Write rows of a plane; they must come in order."""
@@ -106,16 +126,17 @@ class PartsFile:
                 self._write(raw, part.offset)
             self._write(self._table, self._end)
             os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._finished = True
 
     def abandon(self) -> None:
-        """Remove the file unless it is finished."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Let go of the file, and remove it unless it is finished."""
+        if self._descriptor < 0:
+            return
+        if not self._finished:
             with suppress(FileNotFoundError):
                 self.path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = -1
 
     def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
@@ -134,6 +155,16 @@ class PartsFile:
                     f"{self.path}: no room for {self.size / 1e6:.1f} MB",
                     "free space or give another --output",
                 ) from error
+            raise
+
+
+@contextmanager
+def _going_on_after(*numbers: int) -> Iterator[None]:
+    """Go on after errors of the operating system of these numbers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
             raise
 
 

@@ -1,6 +1,7 @@
 """Product files: what astropy reads is what was written; same pixels, same bytes; statistics and keywords."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from hapctl.processing.errors import TooLargeError
+from hapctl.processing.errors import RefusedError, TooLargeError
 from hapctl.processing.imaging.drizzle import Band, DrizzleInput, drizzle_bands
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
 from hapctl.processing.imaging.parameters import FinalParameters
@@ -526,3 +527,40 @@ def test_a_killed_process_leaves_no_product_under_its_name(tmp_path: Path, kind:
     with fits.open(made.path) as hdus:
         image = hdus[0].data if kind == "separate" else hdus["SCI"].data
         assert np.array_equal(image, science, equal_nan=True)
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    path, product = tmp_path / "x.fits", description(1)
+    (tmp_path / ".x.fits.partial").write_bytes(b"left by a run that was killed")
+    science, weight, context = random_pixels(product.grid, 1)
+
+    def bands() -> Iterator[Band]:
+        with pytest.raises(RefusedError, match="another run is writing"):
+            write_product(path, product, iter(()))
+        yield Band(0, science, weight, context)
+
+    write_product(path, product, bands())
+    assert np.array_equal(fits.getdata(path, "SCI"), science, equal_nan=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["x.fits"]
+    before = path.read_bytes()
+    write_product(path, product, iter([Band(0, science, weight, context)]))
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_has_just_got_its_name_is_not_taken_for_a_left_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, product = tmp_path / "x.fits", description(1)
+    written(path, product, random_pixels(product.grid, 1))
+    whole = path.read_bytes()
+    lock = fcntl.flock
+
+    def renamed_meanwhile(descriptor: int, how: int) -> None:
+        lock(descriptor, how)
+        if path.exists():
+            path.rename(tmp_path / "final.fits")
+
+    monkeypatch.setattr(fcntl, "flock", renamed_meanwhile)
+    with pytest.raises(RefusedError, match="another run is writing"):
+        ProductWriter(path, product)
+    assert (tmp_path / "final.fits").read_bytes() == whole
