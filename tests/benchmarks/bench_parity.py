@@ -69,7 +69,9 @@ def measured(image: Image, row: int, column: int) -> tuple[float, float, float]:
     box = image[row - BOX : row + BOX + 1, column - BOX : column + BOX + 1]
     light = box - np.median(box[(away > APERTURE + 1.5) & (away <= BOX)])
     core = np.where(away <= 3.0, light, 0.0)
-    return light[away <= APERTURE].sum(), (core * over).sum() / core.sum(), (core * down).sum() / core.sum()
+    with np.errstate(invalid="ignore"):  # no light: no centroid
+        centroid = (core * over).sum() / core.sum(), (core * down).sum() / core.sum()
+    return light[away <= APERTURE].sum(), *centroid
 
 
 def compare_products(ours: Path, theirs: Path) -> None:
