@@ -7,6 +7,8 @@ import click
 from hapctl.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
     from hapctl.processing.pipeline.build_product import ProductResult
@@ -131,7 +133,8 @@ def _product(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
         "product_id": product.product_id,
     }
     if dry_run:
-        return {**row, "bytes": product.bytes, "memory_bytes": product.memory_bytes}
+        sizes = {"bytes": product.bytes, "memory_bytes": product.memory_bytes}
+        return {**row, **sizes, "drizzle": product.drizzle}
     return {**row, "pixels_sha256": product.pixels_sha256}
 
 
@@ -162,5 +165,16 @@ def _line(product: "ProductResult", dry_run: bool) -> str:
     if dry_run:
         disk, memory = (product.bytes or 0) / 1e6, (product.memory_bytes or 0) / 1e6
         details.append(f"{disk:.1f} MB on disk, {memory:.0f} MB of memory")
+        details.append(_parameters(product.drizzle))
     details += [f"left out ({code}): {reason}" for code, reason in product.left_out]
     return "\n".join([text, *(f"           {detail}" for detail in details)])
+
+
+def _parameters(drizzle: "Mapping[str, Any]") -> str:
+    """The parameters that differ most; all of them are in the JSON."""
+    final, rays, median = drizzle["final"], drizzle["cosmic_rays"], drizzle["median"]
+    text = f"{final['kernel']}, pixfrac {final['pixfrac']:g}, {final['weight']}, good bits {final['bits']}"
+    if not rays["enabled"]:
+        return text
+    snr, scale = (" ".join(f"{value:g}" for value in rays[name]) for name in ("snr", "scale"))
+    return f"{text}; cosmic rays by {median['type']}, snr {snr}, scale {scale}"

@@ -6,8 +6,8 @@ HRC, 96 against 352 on UVIS before 2012-11-08); and ``grow`` is a radius (HAP's 
 matched everywhere: of a single exposure nothing is then subtracted, as in HAP, but its sky is known.
 """
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.parameters import (
@@ -193,8 +193,3 @@ def _pixfrac(row: DetectorRow, level: Level, exposures: int, filter_name: str) -
     if filter_name in _SBC_BLUE:
         return 0.8 if exposures >= row.many and level in ("filter", "layer") else 1.0
     return row.many_pixfrac if exposures >= row.many and level == "filter" else 1.0
-
-
-def as_parameters(parameters: DrizzleParameters) -> dict[str, Any]:
-    """Return the values as plain data, for the parameters of a run."""
-    return asdict(parameters)

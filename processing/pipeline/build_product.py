@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,11 @@ Status = Literal["made", "unchanged", "retired", "to make", "to retire"]
 
 @dataclass(frozen=True)
 class ProductResult:
-    """What became of one product; ``why`` says why it was (or is to be) made or retired."""
+    """What became of one product.
+
+    ``why`` says why it was (or is to be) made or retired; ``drizzle`` are all its parameters, by step (of a
+    ``filter`` those by which its cosmic rays are found, too), empty for a retired one.
+    """
 
     kind: str
     name: str
@@ -49,6 +53,7 @@ class ProductResult:
     pixels_sha256: str | None = None
     bytes: int | None = None
     memory_bytes: int | None = None
+    drizzle: Mapping[str, Any] = field(default_factory=dict)
 
 
 def software_name() -> str:
@@ -145,6 +150,7 @@ def result_of(
         product_id,
         pixels_sha256,
         **sizes,
+        drizzle=asdict(planned.drizzle),
     )
 
 

@@ -155,20 +155,16 @@ def ensure_masks(
     Raises
     ------
     TooLargeError
-        More memory would be needed than allowed; then no mask is made.
+        The disk has no room for a scratch file.
     """
     catalog = opened.catalog
     masks: dict[str, MaskRow] = {}
-    missing: list[tuple[MaskGroup, dict[str, MaskRow]]] = []
     for group in mask_groups(exposures, options):
         found = found_masks(catalog, group, options.home)
         masks |= found
         if len(found) < len(group.exposures):
-            memory_of_group(opened, group, options).check(options.memory_limit, group.name)
-            missing.append((group, found))
-    for group, found in missing:
-        compared = _compared(opened, group, options, observer, clock)
-        masks |= _kept_all(catalog, run, group, found, compared, options.home)
+            compared = _compared(opened, group, options, observer, clock)
+            masks |= _kept_all(catalog, run, group, found, compared, options.home)
     in_force = {
         exposure.exposure_id: masks[exposure.rootname].mask_id if exposure.rootname in masks else None
         for exposure in exposures

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,20 @@ def _figures(report: MosaicReport) -> dict[str, Any]:
     statuses = [product.status for product in report.products]
     counts = {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
     profile = {step: asdict(seconds) for step, seconds in report.seconds.items()}
-    return {**counts, "profile": profile} if profile else dict(counts)
+    figures = {**counts, "parameters": parameters_of(report.products)}
+    return {**figures, "profile": profile} if profile else figures
+
+
+def parameters_of(products: Sequence[ProductResult]) -> list[dict[str, Any]]:
+    """Return all parameters of products, by step; products of the same parameters share an entry."""
+    found: list[dict[str, Any]] = []
+    for product in products:
+        same = next((one for one in found if one["drizzle"] == product.drizzle), None)
+        if same is not None:
+            same["products"].append(product.name)
+        elif product.drizzle:
+            found.append({"products": [product.name], "drizzle": product.drizzle})
+    return found
 
 
 def _make(work: _Work) -> MosaicReport:
@@ -173,8 +186,7 @@ def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]
     """Make the masks of all visits whose exposures go in; their locks are held while they are made."""
     masks: dict[str, MaskRow] = {}
     for visit in _visits(planned):
-        with ExitStack() as locks:
-            locks.enter_context(advisory_lock(work.run, "visit", visit))
+        with advisory_lock(work.run, "visit", visit):
             with work.opened.catalog.begin() as connection:
                 exposures = eligible_exposures(connection, visit=visit)
             masks |= ensure_masks(
@@ -254,9 +266,16 @@ def _known_masks(
 
 
 def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions) -> None:
+    """Refuse before the start what needs more memory than allowed: products, and masks still to be made."""
     for one in planned:
         shapes = opened.shapes(one.exposures)
         memory_of_product(one, shapes, options).check(options.memory_limit, one.name)
+    for visit in _visits(planned):
+        with opened.catalog.begin() as connection:
+            exposures = eligible_exposures(connection, visit=visit)
+        for group in mask_groups(exposures, options):
+            if len(found_masks(opened.catalog, group, options.home)) < len(group.exposures):
+                memory_of_group(opened, group, options).check(options.memory_limit, group.name)
 
 
 def _check_folder(folder: Path) -> None:

@@ -197,16 +197,17 @@ def product_parameters(drizzle: DrizzleParameters, masked: bool, software: str) 
 def policy_content(software: str) -> dict[str, Any]:
     """Return the policy of products: parameters by detector and number of exposures, and the software."""
     levels: tuple[Level, ...] = ("exposure", "filter", "total", "layer")
+    cases = [(name, name, UVIS_CHANGE_MJD, "") for name in NATIVE_SCALE_ARCSEC]
+    cases += [("UVIS before 2012-11-08", "UVIS", 0.0, ""), ("SBC in f115lp", "SBC", 0.0, "f115lp")]
     return {
         "software": software,
         "engine": ENGINE,
         "native_scale_arcsec": NATIVE_SCALE_ARCSEC,
         "detectors": {
-            f"{detector}, {period}, {level}, {number} exposures": asdict(
-                drizzle_defaults(detector, mjd, level, number)
+            f"{name}, {level}, {number} exposures": asdict(
+                drizzle_defaults(detector, mjd, level, number, filter_name)
             )
-            for detector in NATIVE_SCALE_ARCSEC
-            for period, mjd in (("before 2012-11-08", 0.0), ("after", UVIS_CHANGE_MJD))
+            for name, detector, mjd, filter_name in cases
             for level in levels
             for number in (1, 2, 3, 4, 6)
         },

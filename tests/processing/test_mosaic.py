@@ -1,9 +1,11 @@
 """The products of visits and tiles on a small simulated field: what is made, left alone, refused, stale."""
 
+import dataclasses
 import errno
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from astropy.io import fits
 from hapctl.archive.database import Catalog
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.mask_file import ChipMasks, read_mask
+from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.stopwatch import PROFILE_STEPS
 from scipy import ndimage
@@ -268,6 +271,36 @@ def test_what_cannot_be_made(
     assert rows(catalog, "SELECT count(*) FROM product") == [(0,)]
 
 
+def test_masks_that_need_too_much_memory_are_refused_before_the_start(
+    ingested: Runner, catalog: Catalog, hapctl_home: Path
+) -> None:
+    plan = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
+    needed = {one["kind"]: one["memory_bytes"] for one in plan}
+    assert needed["exposure"] < needed["filter"]  # with the comparison
+    result = ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{needed['filter'] - 1}", "--json")
+    assert result.exit_code == 5
+    assert "finding the cosmic rays of jhap01, f606w would need" in result.json()["error"]["message"]
+    assert rows(catalog, "SELECT count(*) FROM exposure_mask") == [(0,)]
+    assert list(hapctl_home.rglob("*.fits")) == []
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{needed['filter']}").exit_code == 0
+    enough = needed["exposure"] + 1_000_000  # the masks are there
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{enough}").exit_code == 0
+
+
+def test_two_operators_at_once_make_products_once(
+    ingested: Runner, run_hapctl_apart: Runner, catalog: Catalog
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run_hapctl_apart, "mosaic", "--visit", "jhap01", "--json") for _ in range(2)]
+        results = [one.result() for one in both]
+    assert [one.exit_code for one in results] == [0, 0], results
+    statuses = [{product["status"] for product in one.json()["products"]} for one in results]
+    assert sorted(map(sorted, statuses)) == [["made"], ["unchanged"]]
+    assert rows(catalog, "SELECT count(*) FROM product") == [(4,)]
+    assert rows(catalog, "SELECT count(*) FROM exposure_mask") == [(2,)]
+    assert stale_names(catalog) == set()
+
+
 def test_a_disk_that_fills_up_leaves_nothing_half_made(
     ingested: Runner, catalog: Catalog, hapctl_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +406,9 @@ def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_ho
         size = Path(made[one["name"]]["path"]).stat().st_size
         assert size == pytest.approx(one["bytes"], abs=60_000)  # headers and table beside the pixels
         assert 1.2e8 < one["memory_bytes"] < 2.5e8
+        assert one["drizzle"]["cosmic_rays"]["enabled"] == (one["kind"] == "filter")
+        assert one["drizzle"]["sky"]["bits"] == 80
+        assert set(one["drizzle"]) == {part.name for part in dataclasses.fields(DrizzleParameters)}
     again = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()
     assert {one["status"] for one in again["products"]} == {"unchanged"}
     other = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--pixfrac", "0.8", "--json").json()
@@ -380,6 +416,17 @@ def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_ho
     text = ingested("mosaic", "--visit", "jhap01", "--dry-run")
     assert "unchanged" in text.stdout
     assert "from jhap01a0q, jhap01a1q" in text.stdout
+    assert (
+        "square, pixfrac 1, EXP, good bits 336; cosmic rays by minmed, snr 3.5 3, scale 1.5 1.2"
+        in text.stdout
+    )
+    kept = "SELECT summary -> 'parameters' FROM run_end JOIN run USING (run_id) WHERE command = 'mosaic'"
+    ((recorded,),) = rows(catalog, kept)
+    assert [len(one["products"]) for one in recorded] == [2, 1, 1]  # exposures share theirs
+    for part in recorded:
+        for name in part["products"]:
+            (shown,) = (one["drizzle"] for one in plan["products"] if one["name"] == name)
+            assert part["drizzle"] == shown
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "no preview"])
