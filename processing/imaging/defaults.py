@@ -2,7 +2,8 @@
 
 The values are those of HAP's parameter files (hap_reference 3.5 to 3.7 and 4.6). Set right here: the total
 of a detector accepts the flags that its filter products accept, for image and sky (HAP: 96 against 64 on
-HRC, 96 against 352 on UVIS before 2012-11-08); and ``grow`` is a radius (HAP's 1 means none). Sky is
+HRC, 96 against 352 on UVIS before 2012-11-08); a layer of a single IR, SBC or WFPC2 exposure leaves out the
+flags that its filter product leaves out (HAP: none); and ``grow`` is a radius (HAP's 1 means none). Sky is
 matched everywhere: of a single exposure nothing is then subtracted, as in HAP, but its sky is known.
 """
 
@@ -53,6 +54,8 @@ class DetectorRow:
     sky_bits, separate_bits : Bits
     single_bits, filter_bits, layer_bits : Bits
         Of the final image: of one exposure of a filter, of several, and of a layer of several.
+    exposure_bits : Bits
+        Of the image of an exposure by itself; None: ``single_bits``.
     kernel : Kernel
         Of the single drizzles.
     snr, scale : tuple of float
@@ -79,12 +82,15 @@ class DetectorRow:
     statistic: Statistic = "median"
     cosmic_rays: bool = True
     separate_scale: float | None = None
+    exposure_bits: Bits = None
 
 
 _ROWS: dict[str, DetectorRow] = {
     "WFC": DetectorRow(80, 336, _ALL, 336, 80),
     "HRC": DetectorRow(64, 64, _ALL, 64, 80),
-    "SBC": DetectorRow(0, 0, 0, 0, 0, "turbo", statistic="mean", cosmic_rays=False, many_pixfrac=1.0),
+    "SBC": DetectorRow(
+        0, 0, 0, 0, 0, "turbo", statistic="mean", cosmic_rays=False, many_pixfrac=1.0, exposure_bits=_ALL
+    ),
     "UVIS": DetectorRow(80, 336, _ALL, 336, 80),
     "IR": DetectorRow(
         16,
@@ -182,7 +188,9 @@ def _separate_bits(detector: str, row: DetectorRow, exposures: int) -> Bits:
 
 def _final_bits(detector: str, row: DetectorRow, level: Level, exposures: int) -> Bits:
     """A single exposure keeps its flagged pixels: there is nothing to put in their place."""
-    if level == "exposure" or exposures < 2:
+    if level == "exposure":
+        return row.single_bits if row.exposure_bits is None else row.exposure_bits
+    if exposures < 2:
         return row.single_bits
     if level == "layer":
         return row.layer_bits
