@@ -31,8 +31,8 @@ cdef enum:
     GRID_CELLS = (WIDEST + 3) * (WIDEST + 2)
     TILE = 128  # what its rows add to stays in the nearest cache
     ROOM = TILE + BLOCK  # the last corner of a tile, and whole blocks
-    AHEAD = 4  # detector rows
-    STRIDE = 32
+    AHEAD = 8  # detector rows
+    TURNS = 8  # pixels between neighbours, for these add to the same places
     NOTHING = 0
     ODD = 1
     FOUR = 2
@@ -90,6 +90,12 @@ cdef struct Row:
     double weights[TILE]
     double variances[TILE]
     int way[TILE]
+    int fours[TILE]
+    int nines[TILE]
+    int odds[TILE]
+    Py_ssize_t four_count
+    Py_ssize_t nine_count
+    Py_ssize_t odd_count
     int left[TILE]
     int bottom[TILE]
     double low[4 * TILE]
@@ -98,7 +104,6 @@ cdef struct Row:
 
 cdef struct Large:
     # The pixels of a row that need 3 x 3 cells, one after the other.
-    Py_ssize_t count
     double corners[8 * TILE]
     double weights[TILE]
     int left[TILE]
@@ -386,16 +391,32 @@ cdef void cover_nine(const Corners *lower, const Corners *upper, Py_ssize_t at, 
     )
 
 
+cdef void sort_by_way(Row *row, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    """List the pixels of each way, without branches: no processor guesses which way comes next."""
+    cdef Py_ssize_t fours = 0
+    cdef Py_ssize_t nines = 0
+    cdef Py_ssize_t odds = 0
+    cdef Py_ssize_t k
+    for k in range(first, stop):
+        row.fours[fours] = <int>k
+        row.nines[nines] = <int>k
+        row.odds[odds] = <int>k
+        fours += row.way[k] == FOUR
+        nines += row.way[k] == NINE
+        odds += row.way[k] == ODD
+    row.four_count = fours
+    row.nine_count = nines
+    row.odd_count = odds
+
+
 cdef void gather_large(
-    const Corners *lower, const Corners *upper, Py_ssize_t first, Py_ssize_t stop, Row *row, Large *large
+    const Corners *lower, const Corners *upper, const Row *row, Large *large
 ) noexcept nogil:
     """Bring the large pixels of a row together, in whole groups of LANES."""
     cdef double *to = large.corners
-    cdef Py_ssize_t n = 0
-    cdef Py_ssize_t k
-    for k in range(first, stop):
-        if row.way[k] != NINE:
-            continue
+    cdef Py_ssize_t n, k
+    for n in range(row.nine_count):
+        k = row.nines[n]
         to[n] = lower.left_x[k]
         to[TILE + n] = lower.left_y[k]
         to[2 * TILE + n] = lower.right_x[k]
@@ -405,9 +426,7 @@ cdef void gather_large(
         to[6 * TILE + n] = upper.right_x[k]
         to[7 * TILE + n] = upper.right_y[k]
         large.weights[n] = row.weights[k]
-        row.left[k] = <int>n
-        n += 1
-    large.count = n
+    n = row.nine_count
     while n % LANES != 0:
         for k in range(8):
             to[k * TILE + n] = 0.0
@@ -483,28 +502,49 @@ cdef inline void add_cells_of(
     expect(band.sums + 2 * at)
     if band.context != NULL:
         expect(band.context + at)
+    if band.variances != NULL:
+        expect(band.variances + at)
 
 
-cdef inline void add_pixel(
-    const Band *band, Workspace *work, const Corners *lower, const Corners *upper, Py_ssize_t k
+cdef void add_fours(const Band *band, const Row *row) noexcept nogil:
+    """Add the pixels inside 2 x 2 cells, TURNS of them from all over the row in turn."""
+    cdef Py_ssize_t apart = (row.four_count + TURNS - 1) // TURNS
+    cdef Py_ssize_t step, n, k
+    for step in range(apart):
+        n = step
+        while n < row.four_count:
+            k = row.fours[n]
+            add_cells_of(
+                band, row.left[k], row.bottom[k], row.low + 4 * k, row.middle + 4 * k, NULL,
+                row.values[k], row.variances[k],
+            )
+            n += apart
+
+
+cdef void add_nines(const Band *band, const Row *row, const Large *large) noexcept nogil:
+    """Add the large pixels likewise."""
+    cdef Py_ssize_t apart = (row.nine_count + TURNS - 1) // TURNS
+    cdef Py_ssize_t step, n, k
+    for step in range(apart):
+        n = step
+        while n < row.nine_count:
+            k = row.nines[n]
+            add_cells_of(
+                band, large.left[n], large.bottom[n], large.low + 4 * n, large.middle + 4 * n,
+                large.high + 4 * n, row.values[k], row.variances[k],
+            )
+            n += apart
+
+
+cdef void add_odds(
+    const Band *band, Workspace *work, const Corners *lower, const Corners *upper
 ) noexcept nogil:
     cdef const Row *row = &work.row
-    cdef const Large *large = &work.large
-    cdef Py_ssize_t n
+    cdef Py_ssize_t n, k
     cdef double x[4]
     cdef double y[4]
-    if row.way[k] == FOUR:
-        add_cells_of(
-            band, row.left[k], row.bottom[k], row.low + 4 * k, row.middle + 4 * k, NULL,
-            row.values[k], row.variances[k],
-        )
-    elif row.way[k] == NINE:
-        n = row.left[k]
-        add_cells_of(
-            band, large.left[n], large.bottom[n], large.low + 4 * n, large.middle + 4 * n,
-            large.high + 4 * n, row.values[k], row.variances[k],
-        )
-    elif row.way[k] == ODD:
+    for n in range(row.odd_count):
+        k = row.odds[n]
         x[0], x[1], x[2], x[3] = lower.left_x[k], lower.right_x[k], upper.right_x[k], upper.left_x[k]
         y[0], y[1], y[2], y[3] = lower.left_y[k], lower.right_y[k], upper.right_y[k], upper.left_y[k]
         deposit(band, work.cells, x, y, row.values[k], row.weights[k], row.variances[k])
@@ -520,19 +560,16 @@ cdef void scatter(
     const Band *place, Workspace *work, const Corners *lower, const Corners *upper,
     Py_ssize_t first, Py_ssize_t stop, double pixfrac
 ) noexcept nogil:
-    """Add a row of a tile to the band, pixels STRIDE columns from each other in turn.
+    """Add a row of a tile to the band: what needs 2 x 2 cells, then 3 x 3, then all else.
 
     Neighbours add to the same places: one straight after the other would wait for what it stored.
     """
     cdef Band band = place[0]
-    cdef Py_ssize_t step, k
     band.ahead = rows_ahead(lower.left_x[first], upper.left_x[first], pixfrac)
     band.ahead += band.width * rows_ahead(lower.left_y[first], upper.left_y[first], pixfrac)
-    for step in range(STRIDE):
-        k = first // STRIDE * STRIDE + step
-        while k < stop:
-            add_pixel(&band, work, lower, upper, k)
-            k += STRIDE
+    add_fours(&band, &work.row)
+    add_nines(&band, &work.row, &work.large)
+    add_odds(&band, work, lower, upper)
 
 
 cdef inline void add_row_span(double *cells, double left, double right, double rise) noexcept nogil:
@@ -741,7 +778,8 @@ cdef void cover_row(
         if any_of(less(spread_out(0.0), load(work.row.weights + at))):
             cover_four(band, lower, upper, at, &work.row)
         at += LANES
-    gather_large(lower, upper, first, stop, &work.row, &work.large)
+    sort_by_way(&work.row, first, stop)
+    gather_large(lower, upper, &work.row, &work.large)
     large_lower.left_x = corners
     large_lower.left_y = corners + TILE
     large_lower.right_x = corners + 2 * TILE
@@ -751,7 +789,7 @@ cdef void cover_row(
     large_upper.right_x = corners + 6 * TILE
     large_upper.right_y = corners + 7 * TILE
     at = 0
-    while at < work.large.count:
+    while at < work.row.nine_count:
         cover_nine(&large_lower, &large_upper, at, &work.large)
         at += LANES
 
@@ -946,19 +984,27 @@ def finish_variances(
     const double[:, :, ::1] sums, const double[:, ::1] variance_sums, float[:, ::1] variances, float fill
 ):
     """Variances of means: sum of weight**2 * variance over weight squared, ``fill`` where that is 0."""
-    cdef Py_ssize_t row, column
-    cdef double weight
     if sums.shape[0] != variances.shape[0] or sums.shape[1] != variances.shape[1] or sums.shape[2] != 2:
         raise ValueError("sums and variances differ in shape")
     if variance_sums.shape[0] != variances.shape[0] or variance_sums.shape[1] != variances.shape[1]:
         raise ValueError("variances and their sums differ in shape")
-    with nogil:
-        for row in range(sums.shape[0]):
-            for column in range(sums.shape[1]):
-                weight = sums[row, column, 1]
-                variances[row, column] = (
-                    <float>(variance_sums[row, column] / (weight * weight)) if weight > 0.0 else fill
-                )
+    if sums.shape[0] > 0 and sums.shape[1] > 0:
+        with nogil:
+            divide_squares(
+                &sums[0, 0, 0], &variance_sums[0, 0], sums.shape[0] * sums.shape[1], &variances[0, 0], fill
+            )
+
+
+cdef void divide_squares(
+    const double *sums, const double *squares, Py_ssize_t count, float *variances, float fill
+) noexcept nogil:
+    cdef double weight
+    cdef float mean
+    cdef Py_ssize_t k
+    for k in range(count):
+        weight = sums[2 * k + 1]
+        mean = <float>(squares[k] / (weight * weight))
+        variances[k] = mean if weight > 0.0 else fill
 
 
 def quad_shares(corners, tuple shape, bint plainly=False):
@@ -1000,6 +1046,7 @@ def quad_shares(corners, tuple shape, bint plainly=False):
     cover_row(&band, &lower, &upper, 0, 1, work)
     if plainly:
         work.row.way[0] = ODD
+        sort_by_way(&work.row, 0, 1)
     scatter(&band, work, &lower, &upper, 0, 1, 1.0)
     free(work)
     return sums[:, :, 1]
