@@ -203,7 +203,7 @@ static inline void fours_add(double *pairs, const double *given, hapctl_factors 
     hapctl_four g;
     memcpy(&sums, pairs, sizeof sums);
     memcpy(&g, given, sizeof g);
-    sums += __builtin_shufflevector(g, g, 0, 0, 1, 1, 2, 2, 3, 3) * factors;
+    sums += (hapctl_eight){g[0], g[0], g[1], g[1], g[2], g[2], g[3], g[3]} * factors;
     memcpy(pairs, &sums, sizeof sums);
 }
 
