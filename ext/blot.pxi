@@ -1,6 +1,6 @@
 """A plane seen through a chip: its value at the centre of every pixel, interpolated.
 
-Contract: the centre of a pixel is mapped exactly (``distort_block``, ``project_block``); the plane is
+Contract: the centre of a pixel is mapped exactly (``map_row``); the plane is
 interpolated there by separable weights, rows first, then columns, in float32 and in one order, so that a
 value depends on its pixel and the plane alone: not on blocks, windows, threads or the vector build.
 
@@ -13,8 +13,6 @@ of the known ones among the four nearest pixels, bilinear, their weights normali
 of the whole at least; else NaN. The nearest pixel alone decides for nearest. Positions that are NaN (90
 degrees or more from the tangent point) give NaN.
 """
-
-import numpy as np
 
 from libc.math cimport NAN, isfinite
 
@@ -350,13 +348,6 @@ cdef Plane plane_of(const float[:, ::1] values, Py_ssize_t first_row, Py_ssize_t
     return plane
 
 
-cdef void fill_matrix(double *h, const double[:, ::1] matrix):
-    cdef int row, column
-    for row in range(3):
-        for column in range(3):
-            h[3 * row + column] = matrix[row, column]
-
-
 cdef struct View:
     const Distortion *chip
     const double *homography
@@ -396,20 +387,23 @@ cdef inline void see_row(
 
 
 def blot_rows(
-    ChipDistortion chip not None, homography, const float[:, ::1] plane not None, Py_ssize_t first_row,
-    Py_ssize_t first_column, int kind, float sinc_scale, float factor, Py_ssize_t first,
-    float[:, ::1] seen not None
+    ChipDistortion chip not None, const double[:, ::1] homography not None,
+    const float[:, ::1] plane not None, Py_ssize_t first_row, Py_ssize_t first_column, int kind,
+    float sinc_scale, float factor, Py_ssize_t first, float[:, ::1] seen not None
 ):
     """Fill ``seen``, rows ``first`` on of the chip, with the plane's values times ``factor``.
 
-    ``plane`` begins at (first_row, first_column) of the grid that the homography leads to.
+    ``plane`` begins at (first_row, first_column), not below 0, of the grid that the homography (3, 3) leads
+    to.
     """
-    cdef double h[9]
     cdef View view
     cdef Method method = method_of(kind, sinc_scale)
     cdef Plane window = plane_of(plane, first_row, first_column)
-    fill_matrix(h, np.ascontiguousarray(homography, dtype=np.float64))
-    view.chip, view.homography, view.factor = &chip.data, h, factor
+    if homography.shape[0] != 3 or homography.shape[1] != 3:
+        raise ValueError("the homography is not 3 x 3")
+    if first_row < 0 or first_column < 0:
+        raise ValueError("the plane begins outside of its grid")
+    view.chip, view.homography, view.factor = &chip.data, &homography[0, 0], factor
     with nogil:
         see_rows(&view, &window, &method, first, seen)
 

@@ -6,6 +6,7 @@ cdef extern from *:
 cdef enum:
     CHUNK = 8
     FETCHED = 4
+    MOST_CELLS = 1 << 30  # their numbers, doubled, fit an int
 
 
 cdef struct Band:
@@ -37,6 +38,8 @@ cdef bint make_box(const Footprint *shape, bint variances, Box *box) noexcept no
     box.height = box.top - box.bottom + shape.taps
     if box.width * box.height <= box.room:
         return True
+    if box.width * box.height > MOST_CELLS:
+        return False
     free_box(box)
     # Some more than needed, for the next tile is hardly of the same size.
     box.room = box.width * box.height * 5 // 4

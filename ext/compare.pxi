@@ -431,6 +431,8 @@ def take_lowest(
         raise ValueError("combined, lowest, sigma and depth differ in shape")
     if rows == 0 or width == 0:
         return
+    if grow < 0:
+        raise ValueError("a radius below 0")
     slope = np.empty(width, dtype=np.float32)
     failed = np.empty((rows, width), dtype=np.uint8)
     doubt.first, doubt.second = thresholds
@@ -569,6 +571,8 @@ def find_hits(
     cdef unsigned char[:, ::1] hits
     if seen.shape[0] != rows or seen.shape[1] != width or grown.shape[1] != width:
         raise ValueError("science, seen and hits differ in shape")
+    if grow < 0 or tail < 0:
+        raise ValueError("a radius or tail below 0")
     if rows == 0 or width == 0:
         return
     slope = np.empty(width, dtype=np.float32)

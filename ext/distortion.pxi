@@ -1,8 +1,8 @@
 """The mapping of detector pixels, compiled into each vector build of each kernel (LANES points at a time).
 
-``map_row`` maps a row of pixels to output pixels; ``distort_block`` and ``project_block`` are its two
-halves for points anywhere. A position depends on its pixel alone and comes from one order of operations,
-so that all of them give the same bits in all builds. To be included after the structs of
+``map_row`` maps a row of pixels to output pixels; ``distort`` and ``project`` are its two halves for points
+anywhere. A position depends on its pixel alone and comes from one order of operations, so that all of them
+give the same bits in all builds. To be included after the structs of
 ``hapctl.ext.mapping`` and NAN.
 """
 
@@ -304,66 +304,6 @@ cdef inline void project(const double *h, lanes *u, lanes *v) noexcept nogil:
     w = select(less(spread_out(0.0), w), spread_out(1.0) / w, spread_out(NAN))
     u[0] = x * w
     v[0] = y * w
-
-
-cdef void distort_block(
-    const Distortion *chip, int n, const double *x, const double *y, double *u, double *v
-) noexcept nogil:
-    """Offsets (u, v) from CRPIX of n <= BLOCK pixels anywhere; x, y and u, v do not overlap."""
-    cdef double from_x[LANES]
-    cdef double from_y[LANES]
-    cdef double to_u[LANES]
-    cdef double to_v[LANES]
-    cdef Lookups lookups
-    cdef lanes out_u, out_v
-    cdef int k
-    cdef int start = 0
-    begin_lookups(chip, &lookups)
-    while start + LANES <= n:
-        distort(chip, &lookups, load(x + start), load(y + start), &out_u, &out_v)
-        store(u + start, out_u)
-        store(v + start, out_v)
-        start += LANES
-    if start == n:
-        return
-    for k in range(LANES):
-        from_x[k] = x[start + k] if start + k < n else x[start]
-        from_y[k] = y[start + k] if start + k < n else y[start]
-    distort(chip, &lookups, load(from_x), load(from_y), &out_u, &out_v)
-    store(to_u, out_u)
-    store(to_v, out_v)
-    for k in range(n - start):
-        u[start + k] = to_u[k]
-        v[start + k] = to_v[k]
-
-
-cdef void project_block(const double *homography, int n, double *u, double *v) noexcept nogil:
-    """Apply a homography in place to n points."""
-    cdef double to_u[LANES]
-    cdef double to_v[LANES]
-    cdef lanes out_u, out_v
-    cdef int k
-    cdef int start = 0
-    while start + LANES <= n:
-        out_u = load(u + start)
-        out_v = load(v + start)
-        project(homography, &out_u, &out_v)
-        store(u + start, out_u)
-        store(v + start, out_v)
-        start += LANES
-    if start == n:
-        return
-    for k in range(LANES):
-        to_u[k] = u[start + k] if start + k < n else 0.0
-        to_v[k] = v[start + k] if start + k < n else 0.0
-    out_u = load(to_u)
-    out_v = load(to_v)
-    project(homography, &out_u, &out_v)
-    store(to_u, out_u)
-    store(to_v, out_v)
-    for k in range(n - start):
-        u[start + k] = to_u[k]
-        v[start + k] = to_v[k]
 
 
 cdef void map_row(

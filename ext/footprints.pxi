@@ -41,6 +41,9 @@ cdef double PI = 3.14159265358979323846
 # Positions beyond are outside of every output; larger ones would not fit an integer.
 cdef double FARTHEST = 1e9
 cdef double FAINTEST = 34.0
+# The numbers of taps fit in memory, and the peak of a footprint in a double, from these on.
+cdef double LEAST_PIXFRAC = 0.001
+cdef double LEAST_RATIO = 1.0 / 64.0
 
 
 cdef struct Footprint:
@@ -55,6 +58,8 @@ cdef struct Footprint:
 cdef void shape_of(Footprint *shape, int kind, double pixfrac, double scale_ratio):
     """The footprint of a kernel; ``radius`` is that of the definitions above."""
     cdef double order
+    if not LEAST_PIXFRAC <= pixfrac <= 1.0 or not LEAST_RATIO <= scale_ratio < INFINITY:
+        raise ValueError("pixfrac is not in 0.001 to 1, or the ratio of the scales below 1 / 64")
     shape.kind = kind
     shape.radius = 0.0
     shape.factor = 0.0

@@ -101,7 +101,7 @@ def add_pixels(
     flux_scale : float
         What values are multiplied by.
     pixfrac : float
-        Side of the shrunken pixel, 0 < pixfrac <= 1.
+        Side of the shrunken pixel, 0.001 to 1.
     sums : ndarray, shape (band rows, output nx, 2), float64
         Sums of weight * value and of weight; added to.
     context : ndarray, shape (band rows, output nx), int32, or None
@@ -115,7 +115,7 @@ def add_pixels(
     variance_sums : ndarray, shape (band rows, output nx), float64, or None
         Sums of (weight * flux_scale)^2 * variance; added to. Both or none of the two.
     scale_ratio : float
-        Scale of the output over that of the chip (its IDCSCALE), above 0.
+        Scale of the output over that of the chip (its IDCSCALE), 1 / 64 or more.
     """
     cdef Band band
     cdef Source source
@@ -123,8 +123,6 @@ def add_pixels(
     cdef Footprint shape
     cdef Workspace *work
     cdef bint done
-    if not 0.0 < pixfrac <= 1.0 or not 0.0 < scale_ratio < INFINITY:
-        raise ValueError("pixfrac is not in (0, 1], or the ratio of the scales not above 0")
     if homography.shape[0] != 3 or homography.shape[1] != 3:
         raise ValueError("the homography is not 3 x 3")
     shape_of(&shape, KINDS[kernel], pixfrac, scale_ratio)
@@ -187,6 +185,8 @@ cdef bint set_band(
     cdef double[:, ::1] noise
     if sums.shape[2] != 2 or (variances is None) != (variance_sums is None):
         raise ValueError("sums are not pairs, or variances come without their sums")
+    if not 0 <= first_output_row <= FARTHEST - sums.shape[0] or sums.shape[1] > FARTHEST:
+        raise ValueError("the band lies outside of what positions can tell")
     if sums.shape[0] == 0 or sums.shape[1] == 0:
         return False
     band.sums = &sums[0, 0, 0]

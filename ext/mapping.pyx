@@ -3,8 +3,8 @@
 
 Contract: pixels are 0-based; ``distort_block`` gives the offsets (u, v) from CRPIX, in pixels, to which the
 CD matrix applies; ``project_block`` applies a 3 x 3 homography to them (from the tangent plane of the
-chip to the pixels of another tangent plane, closed form). A value depends on its pixel alone: every
-caller goes through these two functions, so bits do not depend on bands, threads or neighbours.
+chip to the pixels of another tangent plane, closed form). A value depends on its pixel alone, and is the
+same bits that ``map_row`` of ``distortion.pxi`` gives the kernels.
 
 Limits: SIP orders up to 9 (the convention's own); terms with p + q > order are not part of SIP.
 """
@@ -96,6 +96,7 @@ cdef class ChipDistortion:
         return self.transform(np.ascontiguousarray(homography, dtype=np.float64), x, y)
 
     cdef transform(self, homography, x, y):
+        cdef const double[:, ::1] matrix = np.eye(3) if homography is None else homography
         x, y = np.broadcast_arrays(x, y)
         cdef const double[::1] flat_x = np.ravel(x).astype(np.float64)
         cdef const double[::1] flat_y = np.ravel(y).astype(np.float64)
@@ -103,20 +104,72 @@ cdef class ChipDistortion:
         v = np.empty(flat_x.shape[0])
         cdef double[::1] flat_u = u
         cdef double[::1] flat_v = v
-        cdef double h[9]
         cdef bint projected = homography is not None
-        if projected:
-            fill_matrix(h, homography)
+        if matrix.shape[0] != 3 or matrix.shape[1] != 3:
+            raise ValueError("the homography is not 3 x 3")
         with nogil:
-            run_blocks(&self.data, h if projected else NULL, flat_x, flat_y, flat_u, flat_v)
+            run_blocks(&self.data, &matrix[0, 0] if projected else NULL, flat_x, flat_y, flat_u, flat_v)
         return u.reshape(x.shape), v.reshape(x.shape)
 
 
-cdef void fill_matrix(double *h, const double[:, ::1] matrix):
-    cdef int row, column
-    for row in range(3):
-        for column in range(3):
-            h[3 * row + column] = matrix[row, column]
+cdef void distort_block(
+    const Distortion *chip, int n, const double *x, const double *y, double *u, double *v
+) noexcept nogil:
+    """Offsets (u, v) from CRPIX of n <= BLOCK pixels anywhere; x, y and u, v do not overlap."""
+    cdef double from_x[LANES]
+    cdef double from_y[LANES]
+    cdef double to_u[LANES]
+    cdef double to_v[LANES]
+    cdef Lookups lookups
+    cdef lanes out_u, out_v
+    cdef int k
+    cdef int start = 0
+    begin_lookups(chip, &lookups)
+    while start + LANES <= n:
+        distort(chip, &lookups, load(x + start), load(y + start), &out_u, &out_v)
+        store(u + start, out_u)
+        store(v + start, out_v)
+        start += LANES
+    if start == n:
+        return
+    for k in range(LANES):
+        from_x[k] = x[start + k] if start + k < n else x[start]
+        from_y[k] = y[start + k] if start + k < n else y[start]
+    distort(chip, &lookups, load(from_x), load(from_y), &out_u, &out_v)
+    store(to_u, out_u)
+    store(to_v, out_v)
+    for k in range(n - start):
+        u[start + k] = to_u[k]
+        v[start + k] = to_v[k]
+
+
+cdef void project_block(const double *homography, int n, double *u, double *v) noexcept nogil:
+    """Apply a homography in place to n points."""
+    cdef double to_u[LANES]
+    cdef double to_v[LANES]
+    cdef lanes out_u, out_v
+    cdef int k
+    cdef int start = 0
+    while start + LANES <= n:
+        out_u = load(u + start)
+        out_v = load(v + start)
+        project(homography, &out_u, &out_v)
+        store(u + start, out_u)
+        store(v + start, out_v)
+        start += LANES
+    if start == n:
+        return
+    for k in range(LANES):
+        to_u[k] = u[start + k] if start + k < n else 0.0
+        to_v[k] = v[start + k] if start + k < n else 0.0
+    out_u = load(to_u)
+    out_v = load(to_v)
+    project(homography, &out_u, &out_v)
+    store(to_u, out_u)
+    store(to_v, out_v)
+    for k in range(n - start):
+        u[start + k] = to_u[k]
+        v[start + k] = to_v[k]
 
 
 cdef void run_blocks(

@@ -892,6 +892,8 @@ def add_pixels(
     pixels.first_row = first_row
     pixels.flux_scale = flux_scale
     pixels.pixfrac = pixfrac
+    if not 0 <= first_output_row <= FAR - sums.shape[0] or sums.shape[1] > FAR:
+        raise ValueError("the band lies outside of what positions can tell")
     band.bit = bit
     band.first = first_output_row
     band.stop = first_output_row + sums.shape[0]
@@ -919,7 +921,7 @@ cdef set_pixels(
         raise ValueError("values and variances differ in shape")
     if not 0 <= pixels.first <= pixels.stop <= values.shape[1]:
         raise ValueError("columns lie outside the rows")
-    pixels.variances = NULL
+    pixels.values, pixels.weights, pixels.variances = NULL, NULL, NULL
     if values.shape[0] > 0 and values.shape[1] > 0:
         pixels.values = &values[0, 0]
         pixels.weights = &weights[0, 0]

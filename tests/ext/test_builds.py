@@ -157,4 +157,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
     ):
         with pytest.raises(ValueError):
             add(*arguments)
+    for first_row in (-1, 10**9):
+        with pytest.raises(ValueError, match="band"):
+            square.add_pixels(kernel, matrix, pixels, pixels, 0, (0, 6), 1.0, 1.0, sums, None, 1, first_row)
     assert not sums.any()

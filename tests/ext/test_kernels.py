@@ -279,14 +279,20 @@ def test_wrong_arrays_are_refused() -> None:
         (6, (0, 4)),
         (6, (2, 1)),
         (8, 0.0),
+        (8, 1e-200),
+        (8, np.nan),
         (8, 1.1),
         (9, np.zeros((4, 5, 3))),
         (10, plane[:3]),
+        (12, -1),
+        (12, 10**9),
     ]:
         with pytest.raises(ValueError):
             add_pixels(*good[:place], wrong, *good[place + 1 :])
     for options in (
         {"scale_ratio": 0.0},
+        {"scale_ratio": 1e-300},
+        {"scale_ratio": np.nan},
         {"scale_ratio": math.inf},
         {"variances": pixels},
         {"variance_sums": np.zeros((4, 5))},
@@ -295,6 +301,8 @@ def test_wrong_arrays_are_refused() -> None:
     ):
         with pytest.raises(ValueError):
             add_pixels(*good, **options)
+    with pytest.raises(ValueError, match="ratio"):
+        reach("lanczos3", 1.0, 1e-9)
     with pytest.raises(KeyError):
         add_pixels("square", *good[1:])
 

@@ -253,6 +253,12 @@ def test_polynomials_of_wrong_shape_are_refused(coefficients: np.ndarray) -> Non
         ChipDistortion((0.0, 0.0), (coefficients, None))
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2), (1, 9)])
+def test_homographies_of_wrong_shape_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="3 x 3"):
+        ChipDistortion((0.0, 0.0)).project(np.ones(shape), 1.0, 2.0)
+
+
 def test_order_nine_polynomials_agree_with_numpy() -> None:
     rng = np.random.default_rng(3)
     p, q = np.meshgrid(np.arange(10), np.arange(10), indexing="ij")

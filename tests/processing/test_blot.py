@@ -170,3 +170,15 @@ def test_rows_beyond_the_chip_are_refused(tmp_path: Path) -> None:
     grid = grid_for(chip)
     with pytest.raises(UsageProblemError, match="rows 5:21"):
         blot_rows(np.ones(grid.shape, dtype=np.float32), grid, chip, 5, 21)
+
+
+@pytest.mark.parametrize("build", list(cpu.builds("blot")))
+def test_what_the_kernel_cannot_take_is_refused(build: str, tmp_path: Path) -> None:
+    chip = prepared_chip(tmp_path, np.zeros((20, 20)))
+    prepared = prepare_blot(chip.wcs, grid_for(chip))
+    plane, seen = np.zeros((4, 5), dtype=np.float32), np.zeros((2, 6), dtype=np.float32)
+    rows = cpu.builds("blot")[build].blot_rows
+    rows(prepared.distortion, prepared.matrix, plane, 0, 0, 3, 1.0, 1.0, 0, seen)
+    for matrix, y0, x0 in ((np.eye(2), 0, 0), (prepared.matrix, -1, 0), (prepared.matrix, 0, -20)):
+        with pytest.raises(ValueError, match=r"3 x 3|outside"):
+            rows(prepared.distortion, matrix, plane, y0, x0, 3, 1.0, 1.0, 0, seen)

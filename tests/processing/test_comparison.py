@@ -256,3 +256,14 @@ def test_a_real_hrc_header_tells_the_direction() -> None:
     chip = ExposureImage(data_file("hrc_47tuc/j8bt05njq_flt.fits")).chips[0]
     assert chip.primary["CCDAMP"] == "C"
     assert cte_direction(chip.primary, chip.header) == 1
+
+
+@pytest.mark.parametrize("build", list(cpu.builds("compare")))
+def test_radii_below_zero_are_refused(build: str) -> None:
+    kernel = cpu.builds("compare")[build]
+    image, hits = np.ones((4, 5), dtype=np.float32), np.zeros((4, 5), dtype=np.uint8)
+    for grow, tail in ((-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match="below 0"):
+            kernel.find_hits(image, image, 0.0, 1.0, (4.0, 3.0), (1.0, 0.7), grow, tail, 1, 0, hits)
+    with pytest.raises(ValueError, match="below 0"):
+        kernel.take_lowest(image, image, image, np.ones((4, 5), np.uint16), (4.0, 3.0), (1.0, 0.5), 6.0, -1)
