@@ -26,16 +26,16 @@ lint: $(VENV)/.lint types
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/run.py
 
-# The compiled kernels under AddressSanitizer and UBSan, beside the usual ones, and their own tests.
+# The compiled kernels under AddressSanitizer and UBSan, beside the usual ones, and the tests that call them directly.
 SANITIZED := build/asan/hapctl
-SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+SANITIZERS := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=undefined,float-cast-overflow -fno-omit-frame-pointer -g -O1
 INCLUDES = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('include'))")
 
 asan: $(VENV)/.test $(VENV)/.lint $(patsubst ext/%.pyx,$(SANITIZED)/ext/%.so,$(wildcard ext/*.pyx))
 	cp ext/*.py $(SANITIZED)/ext/
 	for floor in archive cli processing sql; do ln -sfn ../../../$$floor $(SANITIZED)/$$floor; done
 	PYTHONPATH=build/asan LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-		$(BIN)/python -m pytest tests/ext
+		$(BIN)/python -m pytest tests/ext $(patsubst %,tests/processing/test_%.py,blot combine comparison)
 
 $(SANITIZED)/ext/%.so: ext/%.pyx $(SOURCES)
 	mkdir -p $(@D)
