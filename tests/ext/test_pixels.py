@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hapctl.ext.cpu import builds
 from hapctl.ext.files import read_rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 BUILDS = builds("pixels")
 STRANGE = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, 3e38)
 
 
+@settings(deadline=None)
 @given(
     rows=st.integers(1, 3),
     columns=st.integers(1, 150),

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from hapctl.ext.writing import big_endian, gather
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SHIFT = 11
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4), st.integers(0, 40), st.integers(0, 99))
 def test_big_endian(rows: int, columns: int, seed: int) -> None:
     words = np.random.default_rng(seed).integers(0, 2**32, (rows, columns + 3), dtype=np.uint32)[:, :columns]
@@ -17,6 +18,7 @@ def test_big_endian(rows: int, columns: int, seed: int) -> None:
     assert out.tobytes() == words.astype(">u4").tobytes()
 
 
+@settings(deadline=None)
 @given(planes=st.integers(0, 2), exposures=st.integers(1, 6), cut=st.integers(1, 5), seed=st.integers(0, 99))
 def test_statistics_are_those_of_numpy_however_a_band_is_cut(
     planes: int, exposures: int, cut: int, seed: int
