@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hapctl.archive.database import Catalog
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.mask_file import ChipMasks, read_mask
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.plane_store import new_masks
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.stopwatch import PROFILE_STEPS
 from scipy import ndimage
@@ -473,8 +475,12 @@ def test_inputs_that_moved_or_changed_are_named(
     assert set(mosaic(run_hapctl, "--visit", "jhap01")) == set(VISIT_PRODUCTS)
 
 
-def test_threads_and_folders_do_not_change_pixels(ingested: Runner, tmp_path: Path, catalog: Catalog) -> None:
+def test_threads_folders_and_scratch_files_do_not_change_pixels(
+    ingested: Runner, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = mosaic(ingested, "--visit", "jhap01", "--threads", "1", "--output", tmp_path / "one")
+    on_disk = partial(new_masks, in_memory_bytes=0)
+    monkeypatch.setattr("hapctl.processing.pipeline.open_exposures.new_masks", on_disk)
     four = mosaic(ingested, "--visit", "jhap01", "--threads", "4", "--output", tmp_path / "four")
     assert {name: made["pixels_sha256"] for name, made in one.items()} == {
         name: made["pixels_sha256"] for name, made in four.items()
