@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from threading import local
 
 import numpy as np
 from hapctl.ext.mapping import ChipDistortion
@@ -77,6 +78,29 @@ class Sums:
     variance: NDArray[np.float64] | None
 
 
+class Room(local):
+    """Memory for sums: each thread that drizzles with it uses its own, band after band.
+
+    What is asked of the system anew has to be emptied page by page, which takes longer than small bands do.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0)
+
+    def sums(self, first_row: int, shape: tuple[int, int], planes: int, variance: bool) -> Sums:
+        """Return sums of 0; those that the thread was given before are then no more."""
+        pixels = shape[0] * shape[1]
+        if self._memory.size < (3 if variance else 2) * pixels:
+            self._memory = np.empty((3 if variance else 2) * pixels)
+        self._memory[: (3 if variance else 2) * pixels] = 0.0
+        return Sums(
+            first_row,
+            self._memory[: 2 * pixels].reshape(*shape, 2),
+            np.full((planes, *shape), 0, dtype=np.int32),  # in large pages, unlike np.zeros
+            self._memory[2 * pixels : 3 * pixels].reshape(shape) if variance else None,
+        )
+
+
 @dataclass(frozen=True)
 class Drizzle:
     """What all bands of a run share; made by ``prepare_drizzle``."""
@@ -89,15 +113,13 @@ class Drizzle:
     variance: bool
     fill_value: float
 
-    def band(self, y0: int, y1: int) -> Band:
-        """Drizzle output rows y0 to y1: any rows, in any order, from any number of threads at once."""
+    def band(self, y0: int, y1: int, room: Room | None = None) -> Band:
+        """Drizzle output rows y0 to y1: any rows, in any order, from any number of threads at once.
+
+        ``room`` spares the system's memory where many bands are drizzled; several drizzles may share one.
+        """
         shape = y1 - y0, self.grid.shape[1]
-        sums = Sums(
-            y0,
-            np.zeros((*shape, 2)),
-            np.zeros((self.planes, *shape), dtype=np.int32),
-            np.zeros(shape) if self.variance else None,
-        )
+        sums = (room or Room()).sums(y0, shape, self.planes, self.variance)
         for prepared in self.inputs:
             self.add(prepared, sums)
         return self.finished(sums, *np.empty((3 if self.variance else 2, *shape), dtype=np.float32))
@@ -241,18 +263,19 @@ def drizzle_bands(
 def run_bands(drizzle: Drizzle, height: int, threads: int) -> Iterator[Band]:
     """Bands in order, at most ``threads`` of them in work or waiting."""
     ny = drizzle.grid.shape[0]
-    limits = ((y0, min(y0 + height, ny)) for y0 in range(0, ny, height))
+    room = Room()
+    limits = ((y0, min(y0 + height, ny), room) for y0 in range(0, ny, height))
     if threads == 1:
-        yield from (drizzle.band(y0, y1) for y0, y1 in limits)
+        yield from (drizzle.band(*limit) for limit in limits)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="drizzle") as pool:
         waiting: deque[Future[Band]] = deque(
-            pool.submit(drizzle.band, *both) for both in islice(limits, threads)
+            pool.submit(drizzle.band, *limit) for limit in islice(limits, threads)
         )
         try:
             while waiting:
                 band = waiting.popleft().result()
-                waiting.extend(pool.submit(drizzle.band, *both) for both in islice(limits, 1))
+                waiting.extend(pool.submit(drizzle.band, *limit) for limit in islice(limits, 1))
                 yield band
         finally:
             for future in waiting:

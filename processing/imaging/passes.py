@@ -21,7 +21,7 @@ from hapctl.processing.imaging.compare_pass import (
     clean_rows,
     compare_with_plane,
 )
-from hapctl.processing.imaging.drizzle import Band, Drizzle, default_band_rows, prepare_drizzle
+from hapctl.processing.imaging.drizzle import Band, Drizzle, Room, default_band_rows, prepare_drizzle
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
@@ -267,11 +267,11 @@ def drizzle_exposures(
 def _final_bands(
     drizzle: Drizzle, height: int, threads: int, observer: Observer, clock: Stopwatch
 ) -> Iterator[Band]:
-    parts = bands(drizzle.grid.shape[0], height)
+    parts, room = bands(drizzle.grid.shape[0], height), Room()
 
     def one(part: tuple[int, int]) -> Band:
         with clock.step("final"):
-            return drizzle.band(*part)
+            return drizzle.band(*part, room)
 
     for count, band in enumerate(parts_in_order(one, parts, threads), 1):
         yield band

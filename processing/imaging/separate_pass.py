@@ -7,11 +7,11 @@ parameters, not of bands or threads.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from hapctl.processing.imaging.combine import Single, combine_halo, combine_rows
-from hapctl.processing.imaging.drizzle import Drizzle, prepare_drizzle
+from hapctl.processing.imaging.drizzle import Drizzle, Room, prepare_drizzle
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.parallel import do_parts
@@ -75,6 +75,7 @@ class _Strip:
     left: int
     drizzles: dict[int, Drizzle]
     windows: dict[int, Window]
+    room: Room = field(default_factory=Room)
 
 
 def separate_and_combine(
@@ -165,7 +166,7 @@ def _band(work: SeparatePass, strip: _Strip, plane: Plane | None, y0: int, y1: i
         if not strip.windows[number].touches(around):
             continue
         with work.clock.step("separate"):
-            band = drizzle.band(around.y0, around.y1)
+            band = drizzle.band(around.y0, around.y1, strip.room)
         work.observer.single(number, y0, strip.x0, band.sci[inner], band.wht[inner])
         singles.append(Single(number, band.sci, band.wht))
     if plane is None:
