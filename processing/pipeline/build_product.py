@@ -91,7 +91,7 @@ def reasons_to_make(
     if options.wcs_policy != current.wcs_policy:
         reasons.append(f"was made under the policy {current.wcs_policy}")
     if policy_id != current.policy_id:
-        reasons.append("the policy of products changed")
+        reasons.append("the policy of products (parameters or software) changed")  # as the view says it
     reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
     return tuple(dict.fromkeys(reasons)), current
 

@@ -507,6 +507,20 @@ def test_products_are_listed_shown_and_explained(ingested: Runner, catalog: Cata
     assert ingested("product", "show", "nothing.fits").exit_code == 3
 
 
+def test_other_defaults_make_products_again_for_one_reason(
+    ingested: Runner, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mosaic(ingested, "--visit", "jhap01")
+    monkeypatch.setattr("hapctl.processing.pipeline.mosaic_run.software_name", lambda: "hapctl 99")
+    planned = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
+    made = mosaic(ingested, "--visit", "jhap01")
+    changed = "the policy of products (parameters or software) changed"
+    for one in planned:
+        assert one["why"] == made[one["name"]]["why"] == [changed]
+    assert stale_names(catalog) == set()
+    assert {one["status"] for one in mosaic(ingested, "--visit", "jhap01").values()} == {"unchanged"}
+
+
 def test_a_total_leaves_out_single_exposures_unless_all_are(ingested: Runner) -> None:
     made = mosaic(ingested, "--visit", "jhap02")
     total = made["hst_90001_02_acs_wfc_total_jhap02_drc.fits"]
