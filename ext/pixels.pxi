@@ -2,10 +2,12 @@
 
 Contract: elementwise, float32, in one order: ``((raw * unit) * flux - sky) / time``. A pixel whose raw value
 is not finite, that has a bad flag, or that is set in a mask, has value and weight 0; all others have the
-weight given. The file is big-endian, the machine must not be.
+weight given. Errors become variances likewise: ``(raw * unit)**2 * factor``. The file is big-endian, the
+machine must not be.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.math cimport INFINITY, NAN
 from libc.string cimport memcpy, memset
 
 cdef enum:
@@ -141,3 +143,55 @@ def values_and_weights(
                 lay(bits, bad, unit, flux, sky, time, weight, laid)
                 memcpy(&values[row, start], bits, 4 * count)
                 memcpy(&weights[row, start], laid, 4 * count)
+
+
+def variances_of_errors(
+    const uint32_t[:, :] raw, float unit, float factor, float[:, :] variances
+):
+    """Fill variances of a block of a chip from its errors.
+
+    Parameters
+    ----------
+    raw : uint32 [rows, columns]
+        Big-endian float32 as read; columns must be contiguous, here and below.
+    unit : float
+        What raw errors are multiplied by.
+    factor : float
+        What their squares are multiplied by.
+    variances : float32 [rows, columns]
+        NaN where ``raw * unit`` is not above 0, infinite or NaN.
+
+    Returns
+    -------
+    bool
+        Whether every error is above 0 and finite.
+    """
+    cdef Py_ssize_t rows = variances.shape[0], columns = variances.shape[1], row, column
+    cdef int unusable = 0
+    if (
+        raw.shape[0] != rows or raw.shape[1] != columns
+        or raw.strides[1] != 4 or variances.strides[1] != 4
+    ):
+        raise ValueError("arrays of a block disagree")
+    if columns == 0:
+        return True
+    with nogil:
+        for row in range(rows):
+            unusable |= square(&raw[row, 0], columns, unit, factor, &variances[row, 0])
+    return unusable == 0
+
+
+cdef int square(
+    const uint32_t *raw, Py_ssize_t count, float unit, float factor, float *variances
+) noexcept nogil:
+    """The variances of a row; 0 if all its errors are usable."""
+    cdef float error
+    cdef int usable
+    cdef int unusable = 0
+    cdef Py_ssize_t k
+    for k in range(count):
+        error = hapctl_as_float(hapctl_swapped(raw[k])) * unit
+        usable = (error > 0) & (error < <float>INFINITY)
+        variances[k] = (error * error) * factor if usable else <float>NAN
+        unusable |= 1 - usable
+    return unusable

@@ -4,3 +4,4 @@ from hapctl.ext.cpu import choose
 
 build = choose("pixels")
 values_and_weights = build.values_and_weights
+variances_of_errors = build.variances_of_errors

@@ -20,3 +20,6 @@ def values_and_weights(
     values: NDArray[np.float32],
     weights: NDArray[np.float32],
 ) -> None: ...
+def variances_of_errors(
+    raw: NDArray[np.uint32], unit: float, factor: float, variances: NDArray[np.float32]
+) -> bool: ...

@@ -135,6 +135,12 @@ class ChipPixels:
             self._error.read(first, self.shape[0] if last is None else last, np.float32, columns)
         )
 
+    def stored_error(self, first: int, last: int, left: int, right: int) -> NDArray[np.uint32] | None:
+        """Return ERR of a block as `stored_block` does SCI; None where it is stored in another form."""
+        if self._error is None or not self._error.plain(">f4"):
+            return None
+        return self._error.stored(first, last, left, right).view(np.uint32)
+
     def quality(
         self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
     ) -> NDArray[np.uint16]:

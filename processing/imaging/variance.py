@@ -13,10 +13,12 @@ of VAR (Casertano et al. 2000, AJ 120, 2747, appendix; Fruchter & Hook 2002, PAS
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hapctl.ext.pixels import variances_of_errors
 from hapctl.processing.imaging.parameters import Kernel
 from numpy.typing import NDArray
 
@@ -50,8 +52,14 @@ def variance_blocks(chip: "PreparedChip") -> VarianceReader:
     def read(first: int, last: int, left: int, right: int) -> NDArray[np.float32]:
         if not chip.exposure_time > 0:
             return np.zeros((last - first, right - left), dtype=np.float32)
-        variance = _electrons_squared(chip, first, last, slice(left, right))
-        variance *= np.float32((chip.flux_factor / chip.exposure_time) ** 2)
+        factor = np.float32((chip.flux_factor / chip.exposure_time) ** 2)
+        stored = chip.pixels.stored_error(first, last, left, right) if sys.byteorder == "little" else None
+        if stored is None:
+            return _electrons_squared(chip, first, last, slice(left, right)) * factor
+        variance = np.empty(stored.shape, dtype=np.float32)
+        if not variances_of_errors(stored, chip.pixels.electrons_per_unit, factor, variance):
+            model = _model(chip, first, last, slice(left, right)) * factor
+            np.copyto(variance, model, where=np.isnan(variance))
         return variance
 
     return read

@@ -94,3 +94,25 @@ def test_pieces_of_rows_are_read(tmp_path: Path) -> None:
         os.close(descriptor)
     with pytest.raises(OSError, match="can't be read"):
         read_rows(descriptor, 0, 1, np.zeros((1, 1), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("build", sorted(BUILDS))
+@pytest.mark.parametrize("columns", [0, 1, 7, 16, 100])
+@pytest.mark.parametrize("strange", [False, True])
+def test_variances_of_errors(build: str, columns: int, strange: bool) -> None:
+    rng = np.random.default_rng(columns)
+    errors = rng.uniform(0.1, 9.0, (3, columns)).astype(">f4")
+    if strange:
+        errors.flat[: len(STRANGE)] = STRANGE[: errors.size]
+    variances = np.full((3, columns), 7.0, dtype=np.float32)
+    unit, factor = np.float32(1.55), np.float32(0.04)
+    with np.errstate(all="ignore"):
+        scaled = errors.astype(np.float32) * unit
+        usable = (scaled > 0) & (scaled < np.inf)
+        expected = np.where(usable, scaled * scaled * factor, np.float32(np.nan))
+    found = BUILDS[build].variances_of_errors(errors.view(np.uint32), unit, factor, variances)
+    assert found == usable.all()
+    assert np.array_equal(variances, expected, equal_nan=True)
+    if columns:
+        with pytest.raises(ValueError, match="disagree"):
+            BUILDS[build].variances_of_errors(errors.view(np.uint32), unit, factor, variances[:2])
