@@ -133,7 +133,7 @@ def _product(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
         "product_id": product.product_id,
     }
     if dry_run:
-        sizes = {"bytes": product.bytes, "memory_bytes": product.memory_bytes}
+        sizes = {name: getattr(product, name) for name in ("bytes", "memory_bytes", "scratch_bytes")}
         return {**row, **sizes, "drizzle": product.drizzle}
     return {**row, "pixels_sha256": product.pixels_sha256}
 

@@ -70,8 +70,8 @@ class MemoryPlan:
     peak: int
     scratch: int = 0
 
-    def check(self, limit: int, what: str) -> None:
-        """Refuse work that needs more than ``limit`` bytes of memory.
+    def check(self, limit: int, what: str, free: int | None = None) -> None:
+        """Refuse work that needs more than ``limit`` bytes of memory, or ``free`` bytes of disk.
 
         Raises
         ------
@@ -81,6 +81,12 @@ class MemoryPlan:
             raise TooLargeError(
                 f"{what} would need {self.peak / 1e6:.0f} MB of memory, {limit / 1e6:.0f} MB are allowed",
                 "give a larger --max-memory or fewer --threads",
+            )
+        if free is not None and self.scratch > free:
+            raise TooLargeError(
+                f"{what} would need {self.scratch / 1e6:.0f} MB of disk for a while, "
+                f"{free / 1e6:.0f} MB are free",
+                "free space, or give another --output",
             )
 
 

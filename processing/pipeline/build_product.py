@@ -53,6 +53,7 @@ class ProductResult:
     pixels_sha256: str | None = None
     bytes: int | None = None
     memory_bytes: int | None = None
+    scratch_bytes: int | None = None
     drizzle: Mapping[str, Any] = field(default_factory=dict)
 
 

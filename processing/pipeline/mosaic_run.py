@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,7 @@ from hapctl.archive.policies import ensure_policy, policy_in_force
 from hapctl.archive.products import EligibleExposure, MaskRow, eligible_exposures
 from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.errors import NothingLeftError, TooLargeError, UsageProblemError
+from hapctl.processing.imaging.memory_plan import MemoryPlan
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.stopwatch import StepSeconds, Stopwatch
 from hapctl.processing.pipeline.build_product import (
@@ -172,8 +174,8 @@ def _left_behind(
 
 def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]:
     catalog, options = work.opened.catalog, work.options
-    _check_limits(work.opened, planned, options)
     _check_folder(options.output)
+    _check_limits(work.opened, planned, options)
     with catalog.begin() as connection:
         content = policy_content(software_name())
         policy_id = ensure_policy(connection, work.run.id, "products", POLICY_NAME, content)
@@ -214,7 +216,7 @@ def _plan(opened: OpenExposures, target: Target, options: MosaicOptions) -> Mosa
 
 def _planned_results(
     opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> tuple[list[ProductResult], dict[str, int]]:
+) -> tuple[list[ProductResult], dict[str, MemoryPlan]]:
     catalog = opened.catalog
     known, to_make = _known_masks(opened, planned, options)
     with catalog.begin() as connection:
@@ -240,7 +242,8 @@ def _planned_results(
                 current.product_id if current else None,
                 None,
                 bytes=one.file_bytes(sum(map(len, shapes))) if why else 0,
-                memory_bytes=max([plan.peak, *(needed if one.masked else [])]),
+                memory_bytes=max([plan.peak, *(part.peak for part in needed if one.masked)]),
+                scratch_bytes=max([plan.scratch, *(part.scratch for part in needed if one.masked)]),
             )
         )
     return results, to_make
@@ -248,34 +251,37 @@ def _planned_results(
 
 def _known_masks(
     opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
-) -> tuple[dict[str, str], dict[str, int]]:
+) -> tuple[dict[str, str], dict[str, MemoryPlan]]:
     """Return the SHA-256 of the masks that exist, and the memory that making the others needs."""
     exposures: list[EligibleExposure] = []
     for visit in _visits(planned):
         with opened.catalog.begin() as connection:
             exposures += eligible_exposures(connection, visit=visit)
     known: dict[str, str] = {}
-    to_make: dict[str, int] = {}
+    to_make: dict[str, MemoryPlan] = {}
     for group in mask_groups(exposures, options):
         found = found_masks(opened.catalog, group, options.home)
         known |= {name: row.sha256 for name, row in found.items()}
         if len(found) < len(group.exposures):
-            needed = memory_of_group(opened, group, options).peak
+            needed = memory_of_group(opened, group, options)
             to_make |= {one.rootname: needed for one in group.exposures if one.rootname not in found}
     return known, to_make
 
 
 def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions) -> None:
-    """Refuse before the start what needs more memory than allowed: products, and masks still to be made."""
-    for one in planned:
-        shapes = opened.shapes(one.exposures)
-        memory_of_product(one, shapes, options).check(options.memory_limit, one.name)
+    """Refuse before the start what needs too much: products, and masks still to be made."""
+    plans = [(memory_of_product(one, opened.shapes(one.exposures), options), one.name) for one in planned]
     for visit in _visits(planned):
         with opened.catalog.begin() as connection:
             exposures = eligible_exposures(connection, visit=visit)
-        for group in mask_groups(exposures, options):
-            if len(found_masks(opened.catalog, group, options.home)) < len(group.exposures):
-                memory_of_group(opened, group, options).check(options.memory_limit, group.name)
+        plans += [
+            (memory_of_group(opened, group, options), group.name)
+            for group in mask_groups(exposures, options)
+            if len(found_masks(opened.catalog, group, options.home)) < len(group.exposures)
+        ]
+    free = shutil.disk_usage(options.output).free
+    for plan, name in plans:
+        plan.check(options.memory_limit, name, free)
 
 
 def _check_folder(folder: Path) -> None:

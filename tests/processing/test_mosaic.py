@@ -410,6 +410,7 @@ def test_a_dry_run_changes_nothing(ingested: Runner, catalog: Catalog, hapctl_ho
         assert 1.2e8 < one["memory_bytes"] < 2.5e8
         assert one["drizzle"]["cosmic_rays"]["enabled"] == (one["kind"] == "filter")
         assert one["drizzle"]["sky"]["bits"] == 80
+        assert one["scratch_bytes"] == 0
         assert set(one["drizzle"]) == {part.name for part in dataclasses.fields(DrizzleParameters)}
     again = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()
     assert {one["status"] for one in again["products"]} == {"unchanged"}

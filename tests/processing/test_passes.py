@@ -399,6 +399,9 @@ def test_memory_depends_on_depth_by_little_and_not_on_height() -> None:
     with pytest.raises(TooLargeError, match=r"a test would need \d{3} MB") as refused:
         few.check(100_000_000, "a test")
     assert refused.value.exit_code == 5
+    deep.check(deep.peak, "a test", deep.scratch)
+    with pytest.raises(TooLargeError, match=r"a test would need 352 MB of disk for a while, 352 MB are free"):
+        deep.check(deep.peak, "a test", deep.scratch - 1)
 
 
 @pytest.mark.parametrize("shape", [(2048, 4096), (1025, 2048), (1014, 1014), (100, 100)])
