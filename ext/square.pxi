@@ -4,7 +4,7 @@ Contract (Fruchter & Hook 2002, section 3): the four corners of an input pixel, 
 centre, are mapped exactly; each output pixel receives ``weight * overlap / area``, area being that of the
 mapped quadrilateral, so that an input wholly inside hands on exactly its weight. Sums are float64 and run
 in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, in a row
-as ``scatter`` says. A quadrilateral is computed from its own corners alone and only then cut to
+as ``scatter`` and ``sort_by_way`` say. A quadrilateral is computed from its own corners alone and only then cut to
 the band, so that bits depend neither on bands nor on threads.
 
 What contributes nothing: weights that are 0, negative, NaN or infinite; values that are NaN or infinite;
@@ -32,7 +32,7 @@ cdef enum:
     TILE = 128  # what its rows add to stays in the nearest cache
     ROOM = TILE + BLOCK  # the last corner of a tile, and whole blocks
     AHEAD = 8  # detector rows
-    TURNS = 8  # pixels between neighbours, for these add to the same places
+    APART = 16  # columns from a pixel to the one added after it; divides TILE
     NOTHING = 0
     ODD = 1
     FOUR = 2
@@ -391,19 +391,26 @@ cdef void cover_nine(const Corners *lower, const Corners *upper, Py_ssize_t at, 
     )
 
 
-cdef void sort_by_way(Row *row, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    """List the pixels of each way, without branches: no processor guesses which way comes next."""
+cdef void sort_by_way(Row *row) noexcept nogil:
+    """List the pixels of each way, without branches: no processor guesses which way comes next.
+
+    Neighbours add to the same places: one straight after the other would wait for what it stored, so
+    the lists go in columns APART. Their order is that of the columns of the tile alone: it is the same
+    whichever pixels a band leaves out.
+    """
     cdef Py_ssize_t fours = 0
     cdef Py_ssize_t nines = 0
     cdef Py_ssize_t odds = 0
-    cdef Py_ssize_t k
-    for k in range(first, stop):
-        row.fours[fours] = <int>k
-        row.nines[nines] = <int>k
-        row.odds[odds] = <int>k
-        fours += row.way[k] == FOUR
-        nines += row.way[k] == NINE
-        odds += row.way[k] == ODD
+    cdef Py_ssize_t begin, turn, k
+    for begin in range(APART):
+        for turn in range(TILE // APART):
+            k = begin + turn * APART
+            row.fours[fours] = <int>k
+            row.nines[nines] = <int>k
+            row.odds[odds] = <int>k
+            fours += row.way[k] == FOUR
+            nines += row.way[k] == NINE
+            odds += row.way[k] == ODD
     row.four_count = fours
     row.nine_count = nines
     row.odd_count = odds
@@ -507,33 +514,25 @@ cdef inline void add_cells_of(
 
 
 cdef void add_fours(const Band *band, const Row *row) noexcept nogil:
-    """Add the pixels inside 2 x 2 cells, TURNS of them from all over the row in turn."""
-    cdef Py_ssize_t apart = (row.four_count + TURNS - 1) // TURNS
-    cdef Py_ssize_t step, n, k
-    for step in range(apart):
-        n = step
-        while n < row.four_count:
-            k = row.fours[n]
-            add_cells_of(
-                band, row.left[k], row.bottom[k], row.low + 4 * k, row.middle + 4 * k, NULL,
-                row.values[k], row.variances[k],
-            )
-            n += apart
+    """Add the pixels inside 2 x 2 cells."""
+    cdef Py_ssize_t n, k
+    for n in range(row.four_count):
+        k = row.fours[n]
+        add_cells_of(
+            band, row.left[k], row.bottom[k], row.low + 4 * k, row.middle + 4 * k, NULL,
+            row.values[k], row.variances[k],
+        )
 
 
 cdef void add_nines(const Band *band, const Row *row, const Large *large) noexcept nogil:
     """Add the large pixels likewise."""
-    cdef Py_ssize_t apart = (row.nine_count + TURNS - 1) // TURNS
-    cdef Py_ssize_t step, n, k
-    for step in range(apart):
-        n = step
-        while n < row.nine_count:
-            k = row.nines[n]
-            add_cells_of(
-                band, large.left[n], large.bottom[n], large.low + 4 * n, large.middle + 4 * n,
-                large.high + 4 * n, row.values[k], row.variances[k],
-            )
-            n += apart
+    cdef Py_ssize_t n, k
+    for n in range(row.nine_count):
+        k = row.nines[n]
+        add_cells_of(
+            band, large.left[n], large.bottom[n], large.low + 4 * n, large.middle + 4 * n,
+            large.high + 4 * n, row.values[k], row.variances[k],
+        )
 
 
 cdef void add_odds(
@@ -560,10 +559,7 @@ cdef void scatter(
     const Band *place, Workspace *work, const Corners *lower, const Corners *upper,
     Py_ssize_t first, Py_ssize_t stop, double pixfrac
 ) noexcept nogil:
-    """Add a row of a tile to the band: what needs 2 x 2 cells, then 3 x 3, then all else.
-
-    Neighbours add to the same places: one straight after the other would wait for what it stored.
-    """
+    """Add a row of a tile to the band: what needs 2 x 2 cells, then 3 x 3, then all else."""
     cdef Band band = place[0]
     band.ahead = rows_ahead(lower.left_x[first], upper.left_x[first], pixfrac)
     band.ahead += band.width * rows_ahead(lower.left_y[first], upper.left_y[first], pixfrac)
@@ -778,7 +774,7 @@ cdef void cover_row(
         if any_of(less(spread_out(0.0), load(work.row.weights + at))):
             cover_four(band, lower, upper, at, &work.row)
         at += LANES
-    sort_by_way(&work.row, first, stop)
+    sort_by_way(&work.row)
     gather_large(lower, upper, &work.row, &work.large)
     large_lower.left_x = corners
     large_lower.left_y = corners + TILE
@@ -1048,7 +1044,7 @@ def quad_shares(corners, tuple shape, bint plainly=False):
     cover_row(&band, &lower, &upper, 0, 1, work)
     if plainly:
         work.row.way[0] = ODD
-        sort_by_way(&work.row, 0, 1)
+        sort_by_way(&work.row)
     scatter(&band, work, &lower, &upper, 0, 1, 1.0)
     free(work)
     return sums[:, :, 1]
