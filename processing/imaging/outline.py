@@ -72,7 +72,7 @@ def _covered_bins(
     draw = ImageDraw.Draw(canvas)
     for chip in chips:
         border = (np.column_stack(map_to_grid(chip, grid, *chip_edges(chip), origin)) + 0.5) / factor - 0.5
-        draw.polygon([(float(x), float(y)) for x, y in border], fill=1, outline=1)
+        draw.polygon(border.ravel().tolist(), fill=1, outline=1)
     covered = np.asarray(canvas, dtype=np.bool_)
     gap = math.ceil(0.5 * _CLOSED_GAP_ARCSEC / (grid.scale_arcsec * factor))
     return without_pinches(covered | closed(covered, gap))
