@@ -47,7 +47,9 @@ def input_table(product: ProductDescription) -> fits.BinTableHDU:
         for attribute in _COLUMNS
         if product.run or attribute not in _OF_THE_CATALOG
     ]
-    table = fits.BinTableHDU.from_columns(columns, name="HDRTAB")
+    table = fits.BinTableHDU(name="HDRTAB")
+    # Not with data at once: astropy then loads astropy.table, and with it whatever is plugged into that.
+    table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
     table.header["EXTVER"] = (1, "extension version number")
     return table
 
