@@ -168,6 +168,7 @@ def _memory(
         final=final,
         threads=threads,
         errors=errors,
+        groups=len(groups),
     )
     others = 0 if errors else sum(map(plane_bytes, grids[1:]))
     return MemoryPlan(plan.peak + others, plan.scratch)
