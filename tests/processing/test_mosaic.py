@@ -15,6 +15,7 @@ from astropy.io import fits
 from hapctl.archive.database import Catalog
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.mask_file import ChipMasks, read_mask
+from hapctl.processing.imaging.memory_plan import MemoryPlan
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.plane_store import new_masks
 from hapctl.processing.imaging.product_bands import product_bands
@@ -274,19 +275,23 @@ def test_what_cannot_be_made(
 
 
 def test_masks_that_need_too_much_memory_are_refused_before_the_start(
-    ingested: Runner, catalog: Catalog, hapctl_home: Path
+    ingested: Runner, catalog: Catalog, hapctl_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
-    needed = {one["kind"]: one["memory_bytes"] for one in plan}
-    assert needed["exposure"] < needed["filter"]  # with the comparison
-    result = ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{needed['filter'] - 1}", "--json")
-    assert result.exit_code == 5
-    assert "finding the cosmic rays of jhap01, f606w would need" in result.json()["error"]["message"]
-    assert rows(catalog, "SELECT count(*) FROM exposure_mask") == [(0,)]
-    assert list(hapctl_home.rglob("*.fits")) == []
-    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{needed['filter']}").exit_code == 0
-    enough = needed["exposure"] + 1_000_000  # the masks are there
-    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", f"{enough}").exit_code == 0
+    needed = "hapctl.processing.pipeline.mosaic_run.memory_of_group"
+    with monkeypatch.context() as patch:
+        patch.setattr(needed, lambda *_: MemoryPlan(900_000_000))
+        plan = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
+        for one in plan:
+            assert (one["memory_bytes"] == 900_000_000) == (one["kind"] in ("filter", "total"))
+        result = ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB", "--json")
+        assert result.exit_code == 5
+        message = "finding the cosmic rays of jhap01, f606w would need 900 MB of memory, 800 MB are allowed"
+        assert message in result.json()["error"]["message"]
+        assert rows(catalog, "SELECT count(*) FROM exposure_mask") == [(0,)]
+        assert list(hapctl_home.rglob("*.fits")) == []
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB").exit_code == 0
+    monkeypatch.setattr(needed, lambda *_: MemoryPlan(900_000_000))  # the masks are there
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB").exit_code == 0
 
 
 def test_two_operators_at_once_make_products_once(
