@@ -283,15 +283,15 @@ def test_masks_that_need_too_much_memory_are_refused_before_the_start(
         plan = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
         for one in plan:
             assert (one["memory_bytes"] == 900_000_000) == (one["kind"] in ("filter", "total"))
-        result = ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB", "--json")
+        result = ingested("mosaic", "--visit", "jhap01", "--max-memory", "800000000", "--json")
         assert result.exit_code == 5
         message = "finding the cosmic rays of jhap01, f606w would need 900 MB of memory, 800 MB are allowed"
         assert message in result.json()["error"]["message"]
         assert rows(catalog, "SELECT count(*) FROM exposure_mask") == [(0,)]
         assert list(hapctl_home.rglob("*.fits")) == []
-    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB").exit_code == 0
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800000000").exit_code == 0
     monkeypatch.setattr(needed, lambda *_: MemoryPlan(900_000_000))  # the masks are there
-    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800MB").exit_code == 0
+    assert ingested("mosaic", "--visit", "jhap01", "--max-memory", "800000000").exit_code == 0
 
 
 def test_two_operators_at_once_make_products_once(
