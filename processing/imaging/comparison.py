@@ -32,10 +32,11 @@ PLANE_SHARES = {2: (0.6, 0.4), 3: (0.8, 0.6)}
 """Squared error of the blotted plane over the variance of a pixel, in both tests, by the fewest exposures.
 
 The mean of two has half the variance; of three or more the plane lies up to 0.4 sigma low besides. Chosen on
-simulated ACS/WFC visits of 500 s: false alarms stay at 2 to 6 in a million pixels whatever the sky, where
-AstroDrizzle's go from 3 to 44 in a million as the sky gets darker or the exposures more. On other visits, not
-used to choose: at 500 s 0.02 to 0.08 % fewer of the rays' pixels are caught than by AstroDrizzle; at 130 s
-0.05 to 0.12 % fewer, and 2 to 7 % fewer of the hot pixels, for 3 to 10 times fewer false alarms.
+simulated ACS/WFC visits of 500 s. On others, of 130 and 500 s (three seeds; 3, 4 and 8 exposures; not used to
+choose) false alarms stay at 2 to 6 in a million pixels, where AstroDrizzle's go from 3 to 44 as the sky gets
+darker or the exposures more. At 500 s 0.02 to 0.08 % fewer of the rays' pixels are caught than by
+AstroDrizzle; at 130 s 0.05 to 0.12 % fewer, and 2 to 7 % fewer of the hot pixels, for 3 to 11 times fewer
+false alarms.
 """
 TEST_HALO = 2
 """Rows that the test looks at on either side: one for the derivative, one for the 3 x 3."""
