@@ -4,8 +4,8 @@ Contract (Fruchter & Hook 2002, section 3): the four corners of an input pixel, 
 centre, are mapped exactly; each output pixel receives ``weight * overlap / area``, area being that of the
 mapped quadrilateral, so that an input wholly inside hands on exactly its weight. Sums are float64 and run
 in a fixed order: of the calls, of tiles of TILE columns that begin at multiples of TILE, of rows, in a row
-as ``scatter`` and ``sort_by_way`` say. A quadrilateral is computed from its own corners alone and only then cut to
-the band, so that bits depend neither on bands nor on threads.
+as ``scatter`` and ``sort_by_way`` say. A quadrilateral is computed from its own corners alone and only
+then cut to the band, so that bits depend neither on bands nor on threads.
 
 What contributes nothing: weights that are 0, negative, NaN or infinite; values that are NaN or infinite;
 corners 90 degrees or more from the tangent point; quadrilaterals of no area, that cross themselves, or

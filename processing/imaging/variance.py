@@ -57,7 +57,7 @@ def variance_blocks(chip: "PreparedChip") -> VarianceReader:
         if stored is None:
             return _electrons_squared(chip, first, last, slice(left, right)) * factor
         variance = np.empty(stored.shape, dtype=np.float32)
-        if not variances_of_errors(stored, chip.pixels.electrons_per_unit, factor, variance):
+        if not variances_of_errors(stored, chip.pixels.electrons_per_unit, float(factor), variance):
             model = _model(chip, first, last, slice(left, right)) * factor
             np.copyto(variance, model, where=np.isnan(variance))
         return variance
