@@ -11,11 +11,8 @@ What contributes nothing is listed in ``ext/square.pxi`` and ``ext/kernels.pxi``
 SCI is the fill value, VAR is NaN, WHT and CTX are 0.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from threading import local
 
 import numpy as np
@@ -33,6 +30,7 @@ from hapctl.processing.imaging.kernels import (
     check_kernel,
     reach_beyond_corners,
 )
+from hapctl.processing.imaging.parallel import parts_in_order
 from hapctl.processing.imaging.reach import CELL, Reach, reach_of
 from numpy.typing import NDArray
 
@@ -261,25 +259,11 @@ def drizzle_bands(
 
 
 def run_bands(drizzle: Drizzle, height: int, threads: int) -> Iterator[Band]:
-    """Bands in order, at most ``threads`` of them in work or waiting."""
+    """Bands in order, at most ``threads`` of them in work."""
     ny = drizzle.grid.shape[0]
     room = Room()
-    limits = ((y0, min(y0 + height, ny), room) for y0 in range(0, ny, height))
-    if threads == 1:
-        yield from (drizzle.band(*limit) for limit in limits)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="drizzle") as pool:
-        waiting: deque[Future[Band]] = deque(
-            pool.submit(drizzle.band, *limit) for limit in islice(limits, threads)
-        )
-        try:
-            while waiting:
-                band = waiting.popleft().result()
-                waiting.extend(pool.submit(drizzle.band, *limit) for limit in islice(limits, 1))
-                yield band
-        finally:
-            for future in waiting:
-                future.cancel()
+    starts = range(0, ny, height)
+    return parts_in_order(lambda y0: drizzle.band(y0, min(y0 + height, ny), room), starts, threads)
 
 
 def drizzle_image(

@@ -51,16 +51,19 @@ def do_parts(
 
 
 def parts_in_order(work: Callable[[Part], Result], parts: Sequence[Part], threads: int) -> Iterator[Result]:
-    """Yield ``work(part)`` of every part, in order, with at most ``threads`` of them in work or waiting.
+    """Yield ``work(part)`` of every part, in order, with at most ``threads`` of them in work.
 
-    An error of a part is raised in its turn; parts not begun are then left.
+    One more waits, begun or done, so that no thread stands still while a slower part is waited for. An
+    error of a part is raised in its turn; parts not begun are then left.
     """
     if threads == 1 or len(parts) < 2:
         yield from map(work, parts)
         return
     coming = iter(parts)
     with ThreadPoolExecutor(min(threads, len(parts)), thread_name_prefix="hapctl") as pool:
-        waiting: deque[Future[Result]] = deque(pool.submit(work, part) for part in islice(coming, threads))
+        waiting: deque[Future[Result]] = deque(
+            pool.submit(work, part) for part in islice(coming, threads + 1)
+        )
         try:
             while waiting:
                 result = waiting.popleft().result()
