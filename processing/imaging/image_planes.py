@@ -216,10 +216,6 @@ class ImageRows:
         """Return rows ``first:last``, float32."""
         return self._plane.read(first, last, np.float32).astype(np.float32, copy=False)
 
-    def read_integers(self, first: int, last: int) -> NDArray[np.int32]:
-        """Return rows ``first:last`` of an integer image, int32."""
-        return self._plane.read(first, last, np.int32).astype(np.int32, copy=False)
-
     def __enter__(self) -> "ImageRows":
         return self
 

@@ -7,6 +7,7 @@ give the same bytes.
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class WrittenProduct:
     paths: tuple[Path, ...] = ()
 
 
-class BandWriter:
+class BandWriter(ABC):
     """Writes the bands of a product; what its two kinds share.
 
     Use as a context manager, so that a failure leaves nothing behind.
@@ -101,9 +102,9 @@ class BandWriter:
         paths = tuple(file.path for file in self._files)
         return WrittenProduct(paths[0], pixels, statistics, paths)
 
+    @abstractmethod
     def _head(self, statistics: ProductStatistics) -> None:
         """Put the statistics into the headers."""
-        raise NotImplementedError
 
     def _open(self) -> None:
         """Make the files, or none of them."""
