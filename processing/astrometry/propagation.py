@@ -59,6 +59,41 @@ class FieldMotion:
 
 
 @dataclass(frozen=True)
+class CompleteAstrometry:
+    """The five parameters of n stars at an epoch, seen from the barycentre, with nothing left unknown.
+
+    Attributes
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, ICRS axes.
+    parallax, pmra, pmdec : ndarray of float64, shape (n,)
+        mas and mas per year; pmra is that of ra x cos(dec). Unknown parallaxes are zero, unknown motions
+        those of the field.
+    covariance : ndarray of float64, shape (n, 5, 5)
+        Of (ra x cos(dec), dec, parallax, pmra, pmdec), mas and mas per year.
+    motion_origin : ndarray of str, shape (n,)
+        As in `PropagatedStars`.
+    epoch : ndarray of float64, shape (n,)
+        Julian year of each position.
+    field_motion : FieldMotion or None
+        The mean motion that was used, or would have been.
+    """
+
+    ra: Floats
+    dec: Floats
+    parallax: Floats
+    pmra: Floats
+    pmdec: Floats
+    covariance: Floats
+    motion_origin: NDArray[np.str_]
+    epoch: Floats
+    field_motion: FieldMotion | None
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+
+@dataclass(frozen=True)
 class PropagatedStars:
     """Positions of n stars at an epoch, as seen from the Earth.
 
@@ -131,14 +166,54 @@ def propagate(
     direction, nearness, jacobian = _moved(parameters, years, np.broadcast_to(radial, years.shape))
     seen = _seen_from(direction, parameters[:, 2] * nearness, earth, jacobian)
     moved = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
+    ra, dec = _degrees(seen)
     return PropagatedStars(
-        ra=np.degrees(np.arctan2(seen[:, 1], seen[:, 0])) % 360.0,
-        dec=np.degrees(np.arctan2(seen[:, 2], np.hypot(seen[:, 0], seen[:, 1]))),
+        ra=ra,
+        dec=dec,
         covariance=moved,
         motion_origin=origin,
         epoch=epoch,
         field_motion=field,
     )
+
+
+def complete_astrometry(
+    stars: ReferenceStars, epoch: float | None = None, *, field_motion: FieldMotion | None = None
+) -> CompleteAstrometry:
+    """Return five parameters and their full covariance for each star, what is unknown filled in.
+
+    Parameters
+    ----------
+    stars : ReferenceStars
+        As the catalog gives them; defaults for what is unknown are those of `propagate`.
+    epoch : float, optional
+        Julian year to which all stars are moved, parallax left out and radial velocities taken as zero; by
+        default each stays at its own reference epoch.
+    field_motion : FieldMotion, optional
+        Mean motion for the stars that have none; taken from `stars` themselves by default.
+
+    Returns
+    -------
+    CompleteAstrometry
+    """
+    field = field_motion or mean_motion(stars)
+    parameters, covariance, origin = _complete(stars, field)
+    epochs = stars.ref_epoch if epoch is None else np.full(len(stars), float(epoch))
+    if epoch is not None:
+        parameters, jacobian = _moved_completely(parameters, epochs - stars.ref_epoch)
+        covariance = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
+    ra, dec, parallax, pmra, pmdec = parameters.T
+    return CompleteAstrometry(
+        np.degrees(ra) % 360.0, np.degrees(dec), parallax, pmra, pmdec, covariance, origin, epochs, field
+    )
+
+
+def astrometric_covariance(stars: ReferenceStars, *, field_motion: FieldMotion | None = None) -> Floats:
+    """Covariance of (ra x cos(dec), dec, parallax, pmra, pmdec) at the reference epochs, shape (n, 5, 5).
+
+    mas and mas per year, with the catalog's correlations; unknown errors are filled in as `propagate` does.
+    """
+    return complete_astrometry(stars, field_motion=field_motion).covariance
 
 
 def epoch_and_earth(mjd: float) -> tuple[float, Floats]:
@@ -263,6 +338,30 @@ def _moved(parameters: Floats, years: Floats, radial: Floats) -> tuple[Floats, F
     return direction, factor, jacobian
 
 
+def _moved_completely(parameters: Floats, years: Floats) -> tuple[Floats, Floats]:
+    """Five parameters after `years` without radial motion, and their Jacobian, shape (n, 5, 5).
+
+    East and north turn on the way, which matters near the poles; the motion's loss along the line of sight is
+    of third order.
+    """
+    east, north, outward = _triad(parameters[:, 0], parameters[:, 1])
+    direction, factor, positions = _moved(parameters, years, np.zeros(len(years)))
+    later = parameters.copy()
+    later[:, 0] = np.arctan2(direction[:, 1], direction[:, 0])
+    later[:, 1] = np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1]))
+    new_east, new_north, _ = _triad(later[:, 0], later[:, 1])
+    motion = parameters[:, 3, None] * east + parameters[:, 4, None] * north
+    squared = (parameters[:, 3] ** 2 + parameters[:, 4] ** 2) * MAS
+    velocity = (motion - outward * (squared * years)[:, None]) * (factor**3)[:, None]
+    jacobian = np.tile(np.eye(5), (len(years), 1, 1))
+    jacobian[:, :2] = positions
+    for row, axis in ((3, new_east), (4, new_north)):
+        later[:, row] = _dot(axis, velocity)
+        jacobian[:, row, 3] = _dot(axis, east)
+        jacobian[:, row, 4] = _dot(axis, north)
+    return later, jacobian
+
+
 def _seen_from(direction: Floats, parallax: Floats, observer: Floats, jacobian: Floats) -> Floats:
     """Directions from an observer at `observer` (au), shape (n, 3); adds the parallax to the Jacobian."""
     east, north, _ = _triad(
@@ -271,6 +370,12 @@ def _seen_from(direction: Floats, parallax: Floats, observer: Floats, jacobian: 
     jacobian[:, 0, 2] -= east @ observer
     jacobian[:, 1, 2] -= north @ observer
     return direction - (parallax * MAS)[:, None] * observer
+
+
+def _degrees(direction: Floats) -> tuple[Floats, Floats]:
+    """Right ascension and declination of directions, shape (n, 3), in degrees."""
+    ra = np.degrees(np.arctan2(direction[:, 1], direction[:, 0])) % 360.0
+    return ra, np.degrees(np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1])))
 
 
 def _triad(ra: Floats, dec: Floats) -> tuple[Floats, Floats, Floats]:

@@ -7,7 +7,13 @@ from astropy.coordinates import Distance, SkyCoord, SphericalRepresentation, get
 from astropy.table import Table
 from astropy.time import Time
 from hapctl.processing.astrometry import propagation
-from hapctl.processing.astrometry.propagation import epoch_and_earth, mean_motion, propagate
+from hapctl.processing.astrometry.propagation import (
+    astrometric_covariance,
+    complete_astrometry,
+    epoch_and_earth,
+    mean_motion,
+    propagate,
+)
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from support.data import data_file
 
@@ -224,3 +230,75 @@ def test_real_cluster_motion():
 def test_unknown_columns_are_a_programming_error():
     with pytest.raises(TypeError, match="pm_ra"):
         reference_stars([1.0], [1.0], pm_ra=3.0)
+
+
+@pytest.mark.filterwarnings("ignore:ERFA function:erfa.ErfaWarning")
+def test_five_parameters_at_an_epoch_agree_with_astropy():
+    """Near a pole east and north turn on the way, and the motions with them."""
+    stars = moving_stars(pmra=1500.0, pmdec=-2500.0, dec=np.linspace(89.9, -89.9, 50))
+    moved = complete_astrometry(stars, 1995.5)
+    at_start = SkyCoord(
+        stars.ra * u.deg,
+        stars.dec * u.deg,
+        pm_ra_cosdec=stars.pmra * u.mas / u.yr,
+        pm_dec=stars.pmdec * u.mas / u.yr,
+        distance=np.full(50, 1000.0) * u.pc,  # so far that the light time changes nothing
+        radial_velocity=np.zeros(50) * u.km / u.s,
+        obstime=Time(2016.0, format="jyear", scale="tdb"),
+    )
+    then = at_start.apply_space_motion(new_obstime=Time(1995.5, format="jyear", scale="tdb"))
+    assert separations_mas(moved.ra, moved.dec, then.ra.deg, then.dec.deg).max() < 0.02
+    np.testing.assert_allclose(moved.pmra, then.pm_ra_cosdec.to_value(u.mas / u.yr), atol=0.02)
+    np.testing.assert_allclose(moved.pmdec, then.pm_dec.to_value(u.mas / u.yr), atol=0.02)
+
+
+def test_full_covariance_at_an_epoch_agrees_with_monte_carlo():
+    random = np.random.default_rng(12)
+    correlations = random.uniform(-0.3, 0.3, 10)
+    one = {"ra": [40.0], "dec": [80.0], "parallax": [3.0], "pmra": [2000.0], "pmdec": [-900.0]}
+    errors = {name: 0.1 * (1 + k) for k, name in enumerate(("ra", "dec", "parallax", "pmra", "pmdec"))}
+    star = reference_stars(
+        **one, **{f"{name}_error": value for name, value in errors.items()}, correlations=[correlations]
+    )
+    start = astrometric_covariance(star)[0]
+    assert np.sqrt(np.diag(start)) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert start[0, 1] == pytest.approx(correlations[0] * 0.02)
+    draws = random.multivariate_normal(np.zeros(5), start, 20000)
+    cos_dec = np.cos(np.radians(80.0))
+    many = reference_stars(
+        40.0 + draws[:, 0] / 3.6e6 / cos_dec,
+        80.0 + draws[:, 1] / 3.6e6,
+        parallax=3.0 + draws[:, 2],
+        pmra=2000.0 + draws[:, 3],
+        pmdec=-900.0 + draws[:, 4],
+    )
+    mean, moved = complete_astrometry(star, 2031.0), complete_astrometry(many, 2031.0)
+    offsets = np.stack(
+        [
+            (moved.ra - mean.ra) * 3.6e6 * np.cos(np.radians(mean.dec)),
+            (moved.dec - mean.dec) * 3.6e6,
+            moved.parallax - mean.parallax,
+            moved.pmra - mean.pmra,
+            moved.pmdec - mean.pmdec,
+        ]
+    )
+    found = np.cov(offsets)
+    scale = np.sqrt(np.outer(np.diag(found), np.diag(found)))
+    assert np.abs((mean.covariance[0] - found) / scale).max() < 0.03
+
+
+def test_at_their_own_epochs_the_stars_stay_where_they_are():
+    stars = moving_stars(ref_epoch=np.linspace(1998, 2016, 50))
+    complete = complete_astrometry(stars)
+    assert np.array_equal(complete.epoch, stars.ref_epoch)
+    np.testing.assert_allclose(complete.ra, stars.ra, atol=1e-12)
+    np.testing.assert_allclose(complete.dec, stars.dec, atol=1e-12)
+    assert np.array_equal(complete.pmra, stars.pmra)
+
+
+def test_complete_astrometry_and_propagation_agree_where_there_is_no_parallax():
+    stars = moving_stars(parallax=0.0, parallax_error=0.0)
+    moved = propagate(stars, MJD_2002)
+    complete = complete_astrometry(stars, moved.epoch)
+    assert separations_mas(moved.ra, moved.dec, complete.ra, complete.dec).max() < 1e-4
+    np.testing.assert_allclose(complete.covariance[:, :2, :2], moved.covariance, rtol=1e-9)
