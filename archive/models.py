@@ -7,6 +7,7 @@ these tables, questions are asked of the views in SQL. Columns are grouped by ty
 from hapctl.archive.models_base import METADATA
 from hapctl.archive.models_made import (
     alignment_attempt,
+    alignment_member,
     attempt_reference_query,
     exposure_mask,
     exposure_mask_current,
@@ -53,6 +54,7 @@ __all__ = [
     "METADATA",
     "alignment_attempt",
     "alignment_group",
+    "alignment_member",
     "archive_root",
     "archive_root_path",
     "attempt_reference_query",

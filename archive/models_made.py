@@ -71,6 +71,21 @@ reference_source = Table(
 
 # Alignment
 
+alignment_member = Table(
+    "alignment_member",
+    METADATA,
+    Column("alignment_group_id", ForeignKey("alignment_group.alignment_group_id"), primary_key=True),
+    Column("exposure_id", ForeignKey("exposure.exposure_id"), primary_key=True),
+    *required(BigInteger, "solution_id"),
+    *required(Integer, "guide_star_set"),
+    *required(DOCUMENT, "prior"),
+    *required(ARRAY(Double), "centre", "correction", "covariance"),
+    *required(Double, "predicted_error_mas", "common_floor_mas"),
+    *to("run.run_id", "run_id"),
+    both_to("wcs_solution", "exposure_id", "solution_id"),
+    Index("alignment_member_exposure", "exposure_id"),
+    Index("alignment_member_solution", "solution_id"),
+)
 alignment_attempt = Table(
     "alignment_attempt",
     METADATA,
@@ -99,6 +114,8 @@ alignment_attempt = Table(
     *required(BigInteger, "from_solution_id"),
     *optional(BigInteger, "solution_id"),
     *required(DOCUMENT, "metrics"),
+    *maybe_to("policy.policy_id", "ladder_policy_id"),
+    *optional(Integer, "ladder_step"),
     ForeignKeyConstraint(
         ["exposure_id", "from_solution_id"], ["wcs_solution.exposure_id", "wcs_solution.solution_id"]
     ),
@@ -134,7 +151,17 @@ star_match = Table(
     ),
     *optional(Text, "source_id"),
     *required(Boolean, "used"),
-    *optional(Double, "magnitude", "snr"),
+    *optional(
+        Double,
+        "magnitude",
+        "snr",
+        "catalog_ra",
+        "catalog_dec",
+        "catalog_residual_ra_mas",
+        "catalog_residual_dec_mas",
+        "instrumental_magnitude",
+    ),
+    *optional(Integer, "group_star"),
     Index("star_match_source", "source_id"),
 )
 

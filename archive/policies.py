@@ -8,7 +8,7 @@ from hapctl.archive.runs import canonical_json
 from hapctl.sql import read_sql
 from sqlalchemy import Connection, text
 
-PolicyKind = Literal["acceptance", "products"]
+PolicyKind = Literal["acceptance", "products", "ladder", "preference"]
 
 
 def ensure_policy(
@@ -22,7 +22,7 @@ def ensure_policy(
         In a transaction; it holds a lock on the policies of this kind until its end.
     run_id : int
         The run that needs the rule.
-    kind : {"acceptance", "products"}
+    kind : {"acceptance", "products", "ladder", "preference"}
     name : str
     content : mapping
         The rule itself, plain data.

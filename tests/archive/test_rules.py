@@ -61,6 +61,8 @@ def fresh(rows: Rows, table: str, **given: Any) -> Row:
     }
     if table in ("product_input", "product_exclusion", "product_pending"):
         rows.add("product")
+    if table == "alignment_member":
+        rows.add("alignment_group")
     if table in TIMED and "during" not in given:
         given = {
             "during": past(EPOCH - 2 * DAY, EPOCH - DAY),
@@ -118,7 +120,7 @@ UNIQUE: dict[str, Row] = {
     "exposure_rootname_key": {},
     "exposure_file_exposure_id_suffix_sha256_key": {},
     "distortion_model_sha256_key": {},
-    "alignment_group_visit_detector_inputs_sha256_key": {},
+    "alignment_group_one": {},
     "wcs_solution_exposure_id_wcsname_transformation_sha256_key": {},
     "wcs_location_solution_id_file_id_place_key_key": {},
     "sky_cell_name_key": {},
@@ -192,8 +194,9 @@ def test_two_time_ranges_of_one_thing_do_not_overlap(rows: Rows) -> None:
 
 
 def test_policies_of_different_kinds_are_in_force_together(rows: Rows) -> None:
-    policy_id = rows.add("policy", kind="acceptance")["policy_id"]
-    rows.add("policy_active", kind="acceptance", policy_id=policy_id)
+    for kind in ("acceptance", "ladder", "preference"):
+        policy_id = rows.add("policy", kind=kind)["policy_id"]
+        rows.add("policy_active", kind=kind, policy_id=policy_id)
 
 
 def test_every_reference_must_exist(rows: Rows) -> None:
@@ -225,6 +228,7 @@ def fitting(table: str, column: str) -> Row:
         },
         ("product", "sky_cell_id"): {"kind": "layer", "visit": None},
         ("alignment_attempt", "solution_id"): {"outcome": "accepted"},
+        ("alignment_attempt", "ladder_policy_id"): {"ladder_step": 1},
         ("wcs_location", "file_id"): {"place": "primary"},
     }.get((table, column), {})
 

@@ -25,6 +25,8 @@ from hapctl.archive.schema import (
 from hapctl.archive.server import ADMIN_ROLE, EmbeddedServer
 from hapctl.sql import list_sql
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from support.catalog_rows import SHA
 from support.servers import cloned_database
 
 
@@ -70,6 +72,30 @@ def test_a_fresh_schema_equals_one_upgraded_step_by_step(
     assert "CREATE TABLE public.wcs_solution" in stepwise
     assert "EXCLUDE USING gist" in stepwise
     assert stepwise == dump(any_server, any_catalog.url)
+
+
+def test_groups_of_the_first_schema_are_groups_of_their_visit(empty_catalog: Catalog) -> None:
+    upgrade_schema(empty_catalog, "0001")
+    with empty_catalog.begin() as connection:
+        run_script(
+            connection,
+            f"""
+            INSERT INTO run (command, parameters, parameters_sha256, hapctl_version, software, host, cpu,
+                             operator, pid, backend_pid, backend_start)
+            VALUES ('test', '{{}}', '{SHA}', '1', '{{}}', 'h', 'c', 'o', 1, 1, now());
+            INSERT INTO policy (kind, name, version, content, run_id)
+            VALUES ('acceptance', 'a', 1, '{{}}', 1);
+            INSERT INTO visit (visit, instrument, run_id) VALUES ('j8bt09', 'ACS', 1);
+            INSERT INTO alignment_group (visit, detector, kind, inputs_sha256, policy_id, run_id)
+            VALUES ('j8bt09', 'WFC', 'relative', '{SHA}', 1, 1);""",
+        )
+    upgrade_schema(empty_catalog)
+    with empty_catalog.begin() as connection:
+        columns = "visit, detector, scope, scope_name, part"
+        row = connection.execute(text(f"SELECT {columns} FROM alignment_group")).one()
+        with pytest.raises(DBAPIError, match="append-only"), connection.begin_nested():
+            run_script(connection, "UPDATE alignment_group SET part = 1")
+    assert tuple(row) == ("j8bt09", "WFC", "visit", "j8bt09", 0)
 
 
 def test_an_upgrade_repeated_changes_nothing(any_server: EmbeddedServer, any_catalog: Catalog) -> None:
@@ -148,8 +174,10 @@ def test_a_newer_schema_says_install(catalog: Catalog) -> None:
 
 
 def test_an_older_schema_says_upgrade(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema_module, "revisions", lambda: ["0001", "0002"])
-    with pytest.raises(SchemaMismatchError, match="schema 0001, this hapctl works with 0002") as caught:
+    have = revisions()
+    monkeypatch.setattr(schema_module, "revisions", lambda: [*have, "9998"])
+    told = f"schema {have[-1]}, this hapctl works with 9998"
+    with pytest.raises(SchemaMismatchError, match=told) as caught:
         open_catalog(catalog.url)
     assert caught.value.remedy == "run 'hapctl db upgrade'"
 

@@ -62,10 +62,17 @@ DEFAULTS: Mapping[str, Row] = {
     "chip": _CHIP,
     "lookup_table": {**_TABLE, "sha256": sha, "nx": 1, "ny": 1, "nodes": bytes(4)},
     "distortion_model": {"sha256": sha, "sip_order": 0, "sip_a": [], "sip_b": []},
-    "alignment_group": {"detector": "HRC", "kind": "absolute", "catalog": "GAIADR3", "inputs_sha256": sha},
+    "alignment_group": {
+        **{"scope": "visit", "scope_name": "j8bt09", "detector": "HRC", "kind": "absolute"},
+        **{"catalog": "GAIADR3", "inputs_sha256": sha},
+    },
     "wcs_solution": {
         **{"wcsname": "IDC_abc", "base": "IDC_abc", "idc_root": "abc", "kind": "idc", "frame": "idc:abc"},
         **{"transformation_sha256": sha, "footprint": [Range(0, 16)], "s_region": "POLYGON ICRS 0 0 1 0 1 1"},
+    },
+    "alignment_member": {
+        **{"guide_star_set": 0, "prior": {}, "centre": [0.0, 0.0], "correction": [0.0] * 6},
+        **{"covariance": [0.0] * 36, "predicted_error_mas": 1.0, "common_floor_mas": 0.3},
     },
     "wcs_chip": {
         **_CHIP,
@@ -119,7 +126,10 @@ DEFAULTS: Mapping[str, Row] = {
     "product_current": {"during": in_force},
 }
 # Optional references that a valid row of that kind has all the same.
-_FILLED = {("product", "visit"), ("exposure", "proposal_id"), ("visit", "proposal_id")}
+_FILLED = {
+    *(("product", "visit"), ("exposure", "proposal_id"), ("visit", "proposal_id")),
+    ("alignment_group", "visit"),
+}
 
 
 class Rows:
