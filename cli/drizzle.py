@@ -111,7 +111,8 @@ def _chosen(
 def _show_config(inputs: tuple[str, ...], sources: "ParameterSources", as_json: bool) -> int:
     from dataclasses import asdict
 
-    from hapctl.processing.imaging.parameter_file import toml_text
+    from hapctl.processing.imaging.parameters import DRIZZLE
+    from hapctl.processing.parameter_file import toml_text
 
     exposures, left_out = _inputs(inputs) if inputs else ([], [])
     _say_left_out(left_out)
@@ -119,7 +120,7 @@ def _show_config(inputs: tuple[str, ...], sources: "ParameterSources", as_json: 
     if as_json:
         print_json({"parameters": asdict(parameters), "notes": notes})
     else:
-        click.echo(toml_text(parameters), nl=False)
+        click.echo(toml_text(DRIZZLE, parameters), nl=False)
     return 0
 
 
@@ -130,12 +131,12 @@ def _edit(sources: "ParameterSources", as_json: bool) -> int:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblemError("the form needs a terminal", "write a file with --show-config and edit that")
-    from hapctl.cli.drizzle_form import ParameterForm
+    from hapctl.cli.parameter_form import drizzle_form
 
     target = sources.file or Path("drizzle.toml")
     loaded = sources.file is not None and sources.file.exists()
     parameters, notes = _chosen(sources if loaded else replace(sources, file=None), [])
-    saved = ParameterForm(parameters, target, loaded=loaded).run()
+    saved = drizzle_form(parameters, target, loaded=loaded).run()
     if as_json:
         print_json({"saved": saved, "notes": notes})
     elif saved:

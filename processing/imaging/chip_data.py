@@ -10,7 +10,8 @@ from types import TracebackType
 
 import numpy as np
 from astropy.io import fits
-from hapctl.processing.errors import UnusableFileError, UsageProblemError
+from hapctl.processing.dq_flags import ALL_FLAGS, Bits, bad_flags
+from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.detector_units import (
     chip_number,
     electrons_per_unit,
@@ -27,53 +28,8 @@ from hapctl.processing.imaging.wfpc2_planes import (
 )
 from numpy.typing import NDArray
 
-Bits = int | str | None
-"""DQ flags taken as good: a sum, ``"64,32"``, ``"64+32"``, ``"~4096"``, or None: DQ is ignored."""
-
-_ALL_FLAGS = 0xFFFF
 _ALL_COLUMNS = slice(None)
 _NO_FLAGS = np.empty((0, 0), dtype=np.uint16)
-
-
-def bad_flags(bits: Bits) -> int:
-    """Return the DQ flags that make a pixel bad.
-
-    Parameters
-    ----------
-    bits : int, str or None
-        Flags that are good: a sum (``96``, ``"96"``), a list (``"64,32"``, ``"64+32"``), either with
-        ``~`` in front: all flags but these are good. None, ``""``, ``"None"`` and ``"INDEF"``: DQ is
-        ignored.
-
-    Raises
-    ------
-    UsageProblemError
-        The text is none of these.
-
-    Examples
-    --------
-    >>> bad_flags("~4096")
-    4096
-    """
-    if bits is None:
-        return 0
-    text = str(bits).strip()
-    if text.upper() in ("", "NONE", "INDEF"):
-        return 0
-    inverted = text.startswith("~")
-    good = _sum_of_flags(text.lstrip("~").strip("() "), text)
-    return (good if inverted else ~good) & _ALL_FLAGS
-
-
-def _sum_of_flags(text: str, whole: str) -> int:
-    good = 0
-    for part in text.replace("+", ",").split(","):
-        if not part.strip().isdecimal():
-            raise UsageProblemError(
-                f"{whole!r} is no set of DQ flags", "write a sum such as 96, a list such as 64,32, or ~4096"
-            )
-        good |= int(part)
-    return good
 
 
 @dataclass(frozen=True)
@@ -150,7 +106,7 @@ class ChipPixels:
             return np.zeros((last - first, self.shape[1]), dtype=np.uint16)[:, columns]
         # int16 on disk: the sign bit is a flag like any other
         flags = self._quality.read(first, last, np.int32, columns).astype(np.uint16)
-        return flags & np.uint16(_ALL_FLAGS & ~self.reset_bits) if self.reset_bits else flags
+        return flags & np.uint16(ALL_FLAGS & ~self.reset_bits) if self.reset_bits else flags
 
     def good(
         self, bits: Bits, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS

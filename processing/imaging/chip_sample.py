@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from hapctl.processing.imaging.chip_data import Bits, bad_flags
+from hapctl.processing.dq_flags import Bits, bad_flags
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.prepared import PreparedChip
 from numpy.typing import NDArray

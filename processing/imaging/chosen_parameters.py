@@ -16,9 +16,10 @@ from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, drizzle_defaults
 from hapctl.processing.imaging.files_description import detector_of, filter_of
 from hapctl.processing.imaging.input_files import InputExposure
-from hapctl.processing.imaging.parameter_file import Change, changed, parse_setting, read_parameter_file
-from hapctl.processing.imaging.parameter_import import Imported, import_cfg, import_mdriztab
-from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.parameter_import import import_cfg, import_mdriztab
+from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
+from hapctl.processing.parameter_cfg import Imported
+from hapctl.processing.parameter_file import Change, changed, parse_setting, read_parameter_file
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def choose_parameters(
     """
     imports = [*_mdriztab(sources, exposures), *([import_cfg(sources.cfg)] if sources.cfg else [])]
     changes: list[Change] = [change for one in imports for change in one.changes]
-    changes += read_parameter_file(sources.file) if sources.file else []
-    changes += [parse_setting(text) for text in sources.settings]
+    changes += read_parameter_file(DRIZZLE, sources.file) if sources.file else []
+    changes += [parse_setting(DRIZZLE, text) for text in sources.settings]
     base, told = usual_parameters(exposures)
     parameters = changed(replace(base, lookup_origin=sources.usual_origin), changes)
     if sources.origin is not None:

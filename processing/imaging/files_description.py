@@ -12,11 +12,11 @@ from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.input_files import InputExposure
 from hapctl.processing.imaging.open_files import OpenFiles
 from hapctl.processing.imaging.outline import outline_polygons, s_region
-from hapctl.processing.imaging.parameter_file import toml_text
-from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_description import InputChip, ProductDescription
 from hapctl.processing.imaging.variance import product_noise_correlation
+from hapctl.processing.parameter_file import toml_text
 
 _LONGEST = 60
 
@@ -56,7 +56,7 @@ def describe(
         proposals=tuple(sorted({int(found) for one in opened.inputs if (found := _proposal(one)) > 0})),
         target=_joined((text(one.header, "TARGNAME") for one in opened.inputs), "MULTIPLE"),
         s_region=s_region(outline_polygons(opened.chip_wcs, grid, origin=origin)),
-        parameters_sha256=hashlib.sha256(toml_text(parameters).encode()).hexdigest(),
+        parameters_sha256=hashlib.sha256(toml_text(DRIZZLE, parameters).encode()).hexdigest(),
         software=f"hapctl {version('hapctl')}",
     )
 

@@ -5,34 +5,15 @@ in silence. The mapping is that of hap_reference 1.2 and 1.8; it differs in thes
 side of a square there and a radius here (1 is 0 here), and a custom WCS that is switched off is ignored.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from hapctl.processing.dq_flags import bad_flags
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
-from hapctl.processing.imaging.chip_data import bad_flags
-from hapctl.processing.imaging.parameter_file import Change
-from hapctl.processing.imaging.parameter_values import Value, find_parameter
-
-Cells = Mapping[str, str | None]
-"""Names and values as text; None where there is no value."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import gave.
-
-    Attributes
-    ----------
-    changes : tuple of Change
-    notes : tuple of str
-        What was converted, and what has no counterpart and why: a line each.
-    """
-
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...]
-
+from hapctl.processing.imaging.parameters import DRIZZLE
+from hapctl.processing.parameter_cfg import NOTHING, Cells, Imported, read_cfg
+from hapctl.processing.parameter_file import Change
+from hapctl.processing.parameter_values import Value
 
 _SAME: Mapping[str, str] = {
     "context": "final.context",
@@ -124,12 +105,7 @@ _NO_COUNTERPART: Mapping[str, tuple[str, ...]] = {
 }
 _REASONS = {name: reason for reason, names in _NO_COUNTERPART.items() for name in names}
 _OFF = ("false", "no", "0")
-_NOTHING = ("", "NONE", "INDEF", "NAN")
 
-_SECTION = re.compile(r"\s*\[+\s*(.*?)\s*\]+\s*(#.*)?$")
-_ENTRY = re.compile(
-    r"""\s*(?P<name>[\w]+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^#]*))\s*(#.*)?$"""
-)
 _RENAMED = {"subsky": "skysub", "crbitval": "crbit", "readnoise": "rdnoise"}
 _FOR_BOTH = ("refimage", "bits", "ra", "dec", "rot", "scale")
 _ROW_KEYS = ("filter", "numimages", "mdriztab")
@@ -144,34 +120,10 @@ def import_cfg(path: Path) -> Imported:
     UsageProblemError
         It can't be read, is another task's, or a value in it will not do.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageProblemError(f"{path} can't be read: {error.strerror}", "check --import-cfg") from error
-    cells = dict(cfg_entries(text))
-    task = cells.get("_task_name_") or ""
-    if task and task != "astrodrizzle":
-        raise UsageProblemError(
-            f"{path} holds the parameters of {task}", "give a configuration of AstroDrizzle"
-        )
+    cells = read_cfg(path, "astrodrizzle", "AstroDrizzle")
     if not any(name in _SAME or name.startswith(("driz_", "final_")) for name in cells):
         raise UsageProblemError(f"{path} holds no parameter of AstroDrizzle", "give a .cfg that TEAL wrote")
-    return imported({name: value for name, value in cells.items() if not name.startswith("_")}, str(path))
-
-
-def cfg_entries(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield names and values of a configuration, whatever their section; None for no value.
-
-    A comment begins at ``#`` outside quotes. The section of rules is code for TEAL, and is left out.
-    """
-    section = ""
-    for line in text.splitlines():
-        if heading := _SECTION.match(line):
-            section = heading[1].strip("\"' ")
-        elif section != "_RULES_" and (entry := _ENTRY.match(line)):
-            values = (entry["double"], entry["single"], entry["plain"])
-            value = next(one for one in values if one is not None).strip()
-            yield entry["name"].lower(), None if value.upper() in _NOTHING else value
+    return imported(cells, str(path))
 
 
 def import_mdriztab(path: Path, filters: Sequence[str], images: int) -> Imported:
@@ -246,7 +198,7 @@ def _cell(value: object) -> str | None:
     if isinstance(value, float):  # single precision in the table: 0.1 is meant, not 0.10000000149
         value = float(f"{value:.7g}")
     text = str(value).strip()
-    return None if text.upper() in _NOTHING else text
+    return None if text.upper() in NOTHING else text
 
 
 def _renamed(row: Cells) -> dict[str, str | None]:
@@ -302,7 +254,7 @@ def _without_unused_sky(used: dict[str, str | None]) -> list[str]:
 
 
 def _change(target: str, value: str | None, origin: str, notes: list[str]) -> list[Change]:
-    parameter = find_parameter(target)
+    parameter = DRIZZLE.find(target)
     if target == "cosmic_rays.reset_bits":
         value = _sum_of_flags(value, origin)
     if value is None and parameter.kind == "text":
@@ -326,7 +278,7 @@ def _grown(value: str | None, origin: str, notes: list[str]) -> list[Change]:
     side = int(_number(value or "1", f"{origin}, driz_cr_grow"))
     radius = max(side, 1) // 2
     notes.append(f"driz_cr_grow = {side} is a square of that side: cosmic_rays.grow = {radius}, a radius")
-    return [Change(find_parameter("cosmic_rays.grow"), radius, f"{origin}, driz_cr_grow")]
+    return [Change(DRIZZLE.find("cosmic_rays.grow"), radius, f"{origin}, driz_cr_grow")]
 
 
 def _sum_of_flags(text: str | None, origin: str) -> str:
@@ -350,7 +302,7 @@ def _paired(target: str, pair: tuple[str, str], cells: Cells, origin: str) -> li
         text = " ".join(str(value) for value in values)
         return _change(target, text, f"{origin}, {' and '.join(pair)}", [])
     if values == [None, None]:
-        return [Change(find_parameter(target), None, origin)] if pair[0] in cells else []
+        return [Change(DRIZZLE.find(target), None, origin)] if pair[0] in cells else []
     raise UsageProblemError(f"{origin}: {' without '.join(_by_value(pair, values))}", "give both or none")
 
 

@@ -5,11 +5,13 @@ tables, the parameters of a run: all are made from these fields alone. Names fol
 those are good ones; defaults are AstroDrizzle's unless the help says otherwise.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from hapctl.processing.astrometry.solution import LookupOrigin
-from hapctl.processing.errors import UsageProblemError
+from hapctl.processing.dq_flags import Bits
+from hapctl.processing.parameter_fields import Checked, option
+from hapctl.processing.parameter_values import ParameterSet
 
 Kernel = Literal["square", "point", "turbo", "gaussian", "lanczos2", "lanczos3", "tophat"]
 SkyMethod = Literal["localmin", "globalmin", "match", "globalmin+match"]
@@ -20,74 +22,13 @@ Interpolation = Literal["nearest", "linear", "poly3", "poly5", "sinc", "lanczos3
 WeightType = Literal["EXP", "ERR", "IVM"]
 WeightScale = Literal["exptime", "expsq", "number"]
 Units = Literal["cps", "counts"]
-Bits = int | str | None
-"""DQ flags taken as good: a sum, ``"64,32"``, ``"64+32"``, ``"~4096"``, or None: DQ is ignored."""
 
 KERNELS: tuple[Kernel, ...] = ("square", "point", "turbo", "gaussian", "lanczos2", "lanczos3", "tophat")
+_ABOUT = (
+    "What is commented out has no value. A line may be left out: then the default holds, which depends on "
+    "the detector and the number of exposures."
+)
 _GOOD_FLAGS = "DQ flags taken as good: a sum, 64,32 or 64+32, ~4096 for all but these, none to ignore DQ"
-
-
-def option(
-    default: Any,
-    help_text: str,
-    *,
-    choices: tuple[str, ...] | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    unit: str = "",
-) -> Any:
-    """Return a dataclass field that carries what people and programs need to know of it.
-
-    ``low`` and ``high`` are inclusive limits, ``above`` an exclusive one, for every element of a tuple.
-    """
-    metadata = {
-        "help": help_text,
-        "choices": choices,
-        "low": low,
-        "high": high,
-        "above": above,
-        "unit": unit,
-    }
-    return field(default=default, metadata=metadata)
-
-
-class Checked:
-    """Refuses values outside the limits of their fields, by name."""
-
-    def __post_init__(self) -> None:
-        for one in fields(self):  # type: ignore[arg-type]
-            _check(
-                type(self).__name__.removesuffix("Parameters"),
-                one.name,
-                getattr(self, one.name),
-                one.metadata,
-            )
-
-
-def _check(step: str, name: str, value: Any, limits: Any) -> None:
-    if value is None or not limits:
-        return
-    if limits["choices"] is not None and value not in limits["choices"]:
-        raise UsageProblemError(
-            f"{step}: {name} = {value!r}", f"choose one of {', '.join(limits['choices'])}"
-        )
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            continue
-        low, high, above = limits["low"], limits["high"], limits["above"]
-        inside = (low is None or number >= low) and (high is None or number <= high)
-        if not (number == number and inside and (above is None or number > above)):  # NaN is outside
-            raise UsageProblemError(f"{step}: {name} = {value} is out of its range", _range(low, high, above))
-
-
-def _range(low: float | None, high: float | None, above: float | None) -> str:
-    words = [
-        f"at least {low:g}" if low is not None else "",
-        f"above {above:g}" if above is not None else "",
-        f"at most {high:g}" if high is not None else "",
-    ]
-    return "give a value " + " and ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -274,7 +215,12 @@ class DrizzleParameters:
     blot: BlotParameters = field(default_factory=BlotParameters)
     cosmic_rays: CosmicRayParameters = field(default_factory=CosmicRayParameters)
     final: FinalParameters = field(default_factory=FinalParameters)
-    lookup_origin: LookupOrigin = "hst"
+    lookup_origin: LookupOrigin = option(
+        "hst",
+        "Where distortion lookup tables begin: hst, as HST's tables are made; fits, as astropy reads them.",
+        choices=("hst", "fits"),
+    )
 
 
-STEPS = ("static_mask", "sky", "separate", "median", "blot", "cosmic_rays", "final")
+DRIZZLE = ParameterSet("hapctl drizzle", DrizzleParameters, "final.pixfrac=0.8", _ABOUT)
+STEPS = DRIZZLE.steps

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from hapctl.ext.pixels import values_and_weights
 from hapctl.processing.astrometry.solution import ChipWcs
+from hapctl.processing.dq_flags import Bits
 from hapctl.processing.errors import UnusableFileError
-from hapctl.processing.imaging.chip_data import Bits, ChipPixels
+from hapctl.processing.imaging.chip_data import ChipPixels
 from hapctl.processing.imaging.drizzle import DrizzleInput
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.mask_file import PackedMask

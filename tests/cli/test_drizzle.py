@@ -20,13 +20,8 @@ from hapctl.cli.help import TOPICS
 from hapctl.cli.main import command_for
 from hapctl.cli.progress import BarProgress, LineProgress
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.parameter_file import (
-    changed,
-    parse_parameters,
-    parse_setting,
-    read_parameter_file,
-)
-from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
+from hapctl.processing.parameter_file import changed, parse_parameters, parse_setting, read_parameter_file
 from rich.progress import Progress
 from support.commands import Result, run_here
 from support.data import data_file
@@ -481,8 +476,8 @@ def test_all_parameters_are_shown_and_taken_back(visit: list[Path]) -> None:
     done = drizzle("--show-config", "--set", "final.pixfrac=0.7")
     assert done.exit_code == 0
     Path("m31.toml").write_text(done.stdout)
-    shown = changed(DrizzleParameters(), read_parameter_file(Path("m31.toml")))
-    assert shown == changed(DrizzleParameters(), parse_parameters("final.pixfrac = 0.7", ""))
+    shown = changed(DrizzleParameters(), read_parameter_file(DRIZZLE, Path("m31.toml")))
+    assert shown == changed(DrizzleParameters(), parse_parameters(DRIZZLE, "final.pixfrac = 0.7", ""))
     again = drizzle("--show-config", "--config", "m31.toml", "--set", "final.kernel=turbo")
     assert again.stdout == done.stdout.replace(
         'lanczos2, lanczos3, tophat\nkernel = "square"',
@@ -495,14 +490,14 @@ def test_all_parameters_are_shown_and_taken_back(visit: list[Path]) -> None:
 
 def test_defaults_are_those_of_the_detector_and_the_last_source_holds(visit: list[Path]) -> None:
     text = drizzle(*visit, "--show-config").stdout
-    own = changed(DrizzleParameters(), parse_parameters(text, "own"))
+    own = changed(DrizzleParameters(), parse_parameters(DRIZZLE, text, "own"))
     assert (own.final.bits, own.sky.method, own.final.variance) == (336, "match", True)
     Path("a.cfg").write_text("final_bits = 64# x\nfinal_pixfrac = 0.6# x\ndriz_cr_grow = 1# x\n")
     Path("a.toml").write_text("[final]\npixfrac = 0.7\n")
     done = drizzle(
         *visit, "--show-config", "--import-cfg", "a.cfg", "--config", "a.toml", "--set", "final.kernel=point"
     )
-    final = changed(DrizzleParameters(), parse_parameters(done.stdout, "text")).final
+    final = changed(DrizzleParameters(), parse_parameters(DRIZZLE, done.stdout, "text")).final
     assert (final.bits, final.pixfrac, final.kernel) == (64, 0.7, "point")
     assert "driz_cr_grow = 1 is a square of that side: cosmic_rays.grow = 0" in done.stderr
     columns = [
@@ -512,7 +507,7 @@ def test_defaults_are_those_of_the_detector_and_the_last_source_holds(visit: lis
     ]
     fits.BinTableHDU.from_columns(columns).writeto("a_mdz.fits")
     done = drizzle(*visit, "--show-config", "--mdriztab", "a_mdz.fits")
-    assert changed(DrizzleParameters(), parse_parameters(done.stdout, "text")).final.pixfrac == 0.9
+    assert changed(DrizzleParameters(), parse_parameters(DRIZZLE, done.stdout, "text")).final.pixfrac == 0.9
     assert "row 2 of a_mdz.fits" in done.stderr
     document = drizzle("--show-config", "--import-cfg", "a.cfg", "--json").json()
     assert document["parameters"]["final"]["bits"] == 64
@@ -537,7 +532,7 @@ def test_examples_of_topics_are_understood() -> None:
     for line in lines:
         _, name, *words = shlex.split(line)
         with command_for(name).make_context(name, words) as context:
-            assert {change.parameter.name for change in map(parse_setting, context.params["settings"])}
+            assert {parse_setting(DRIZZLE, text).parameter.name for text in context.params["settings"]}
 
 
 def test_progress_is_told_by_bars_on_a_terminal_and_by_lines_elsewhere(

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hapctl.cli.drizzle_form import ParameterForm, row_id
-from hapctl.processing.imaging.parameter_file import changed, read_parameter_file
-from hapctl.processing.imaging.parameter_values import parameter_list
-from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParameters
+from hapctl.cli.parameter_form import ParameterForm, drizzle_form, row_id
+from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters, FinalParameters
+from hapctl.processing.parameter_file import changed, read_parameter_file
 from support.commands import run_here
 from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher, Input, Select, Static, Switch
@@ -31,7 +30,7 @@ def driven(form: ParameterForm, drive: Drive) -> str | None:
 
 
 def saved(path: Path) -> DrizzleParameters:
-    return changed(DEFAULTS, read_parameter_file(path))
+    return changed(DEFAULTS, read_parameter_file(DRIZZLE, path))
 
 
 def status(form: ParameterForm) -> str:
@@ -41,8 +40,8 @@ def status(form: ParameterForm) -> str:
 def test_every_parameter_has_its_row_with_help_unit_and_default(tmp_path: Path) -> None:
     async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
         rows = {row.id: row for row in form.rows()}
-        assert len(rows) == len(parameter_list())
-        for one in parameter_list():
+        assert len(rows) == len(DRIZZLE.all)
+        for one in DRIZZLE.all:
             row = rows[row_id(one)]
             shown = str(row.query_one(".help", Static).content)
             assert one.help in shown
@@ -50,7 +49,7 @@ def test_every_parameter_has_its_row_with_help_unit_and_default(tmp_path: Path) 
             editor: Any = {"bool": Switch}.get(one.kind, Select if one.choices else Input)
             assert row.query_one(editor)
 
-    assert driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive) is None
+    assert driven(drizzle_form(DEFAULTS, tmp_path / "p.toml"), drive) is None
 
 
 def test_what_is_typed_is_checked_alone_and_together_and_saved(tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ def test_what_is_typed_is_checked_alone_and_together_and_saved(tmp_path: Path) -
         assert status(form) == "nothing is wrong"
         await pilot.press("ctrl+q")
 
-    assert driven(ParameterForm(DEFAULTS, path), drive) == str(path)
+    assert driven(drizzle_form(DEFAULTS, path), drive) == str(path)
     final = FinalParameters(pixfrac=0.8, kernel="turbo", context=False, bits="64,32", scale=0.03)
     assert saved(path) == DrizzleParameters(final=final)
     assert [file.name for file in tmp_path.iterdir()] == ["p.toml"]
@@ -105,7 +104,7 @@ def test_a_file_that_was_not_loaded_is_replaced_on_a_second_wish_and_another_nam
         form.query_one("#file", Input).value = str(tmp_path / "q.toml")
         await pilot.press("ctrl+s", "ctrl+q")
 
-    assert driven(ParameterForm(DEFAULTS, path), drive) == str(tmp_path / "q.toml")
+    assert driven(drizzle_form(DEFAULTS, path), drive) == str(tmp_path / "q.toml")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["p.toml", "q.toml"]
 
 
@@ -116,7 +115,7 @@ def test_a_file_that_was_loaded_is_replaced(tmp_path: Path) -> None:
     async def drive(form: ParameterForm, pilot: Pilot[str]) -> None:
         await pilot.press("ctrl+s")
 
-    driven(ParameterForm(DEFAULTS, path, loaded=True), drive)
+    driven(drizzle_form(DEFAULTS, path, loaded=True), drive)
     assert saved(path) == DEFAULTS
 
 
@@ -134,7 +133,7 @@ def test_changes_are_given_up_on_a_second_wish_only_and_a_default_comes_back(tmp
         sigma.value = "8"
         await pilot.press("ctrl+q")
 
-    assert driven(ParameterForm(DEFAULTS, tmp_path / "p.toml"), drive) is None
+    assert driven(drizzle_form(DEFAULTS, tmp_path / "p.toml"), drive) is None
     assert not (tmp_path / "p.toml").exists()
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from hapctl.processing.dq_flags import bad_flags
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
-from hapctl.processing.imaging.chip_data import ExposureImage, bad_flags
+from hapctl.processing.imaging.chip_data import ExposureImage
 from support.data import data_file
 from support.image_files import write_exposure
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.parameter_file import (
+from hapctl.processing.imaging.parameters import DRIZZLE, STEPS, DrizzleParameters
+from hapctl.processing.parameter_file import (
     changed,
     parse_parameters,
     parse_setting,
     read_parameter_file,
     toml_text,
 )
-from hapctl.processing.imaging.parameter_values import Parameter, as_text, find_parameter, parameter_list
-from hapctl.processing.imaging.parameters import STEPS, DrizzleParameters
+from hapctl.processing.parameter_values import Parameter, as_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,7 +50,7 @@ def drizzle_parameters(draw: st.DrawFn) -> DrizzleParameters:
     """Any parameters."""
     parameters = DEFAULTS
     for step in STEPS:
-        own = {one.name: draw(values_of(one)) for one in parameter_list() if one.step == step}
+        own = {one.name: draw(values_of(one)) for one in DRIZZLE.all if one.step == step}
         parameters = replace(parameters, **{step: type(getattr(parameters, step))(**own)})
     return replace(parameters, lookup_origin=draw(st.sampled_from(["hst", "fits"])))
 
@@ -58,22 +58,22 @@ def drizzle_parameters(draw: st.DrawFn) -> DrizzleParameters:
 @settings(max_examples=20, deadline=None)
 @given(drizzle_parameters())
 def test_what_is_written_is_read_back(parameters: DrizzleParameters) -> None:
-    assert changed(DEFAULTS, parse_parameters(toml_text(parameters), "text")) == parameters
+    assert changed(DEFAULTS, parse_parameters(DRIZZLE, toml_text(DRIZZLE, parameters), "text")) == parameters
 
 
 @settings(max_examples=20, deadline=None)
 @given(drizzle_parameters())
 def test_a_value_written_as_text_is_read_back(parameters: DrizzleParameters) -> None:
-    for one in parameter_list():
+    for one in DRIZZLE.all:
         value = one.value_in(parameters)
         if one.kind != "text":  # quotes and blanks around a text are not part of it
             assert one.from_text(as_text(value)) == value
 
 
 def test_the_default_is_complete_and_documented() -> None:
-    text = toml_text(DEFAULTS)
+    text = toml_text(DRIZZLE, DEFAULTS)
     lines = text.splitlines()
-    for one in parameter_list():
+    for one in DRIZZLE.all:
         commented = one.value_in(DEFAULTS) is None
         prefix = f"# {one.name} = " if commented else f"{one.name} = "
         assert any(line.startswith(prefix) for line in lines), one.full_name
@@ -84,10 +84,10 @@ def test_the_default_is_complete_and_documented() -> None:
 
 
 def test_a_commented_line_may_be_uncommented() -> None:
-    text = toml_text(DEFAULTS)
-    for one in parameter_list():
+    text = toml_text(DRIZZLE, DEFAULTS)
+    for one in DRIZZLE.all:
         text = text.replace(f"\n# {one.name} = ", f"\n{one.name} = ")
-    assert changed(DEFAULTS, parse_parameters(text, "text")) == DEFAULTS
+    assert changed(DEFAULTS, parse_parameters(DRIZZLE, text, "text")) == DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_commented_line_may_be_uncommented() -> None:
 )
 def test_what_is_wrong_is_named_with_its_line(text: str, place: str, remedy: str) -> None:
     with pytest.raises(UsageProblemError) as caught:
-        parse_parameters(text, "f.toml")
+        parse_parameters(DRIZZLE, text, "f.toml")
     assert caught.value.message.startswith(place)
     assert remedy in caught.value.remedy
 
@@ -146,7 +146,7 @@ def test_what_is_wrong_is_named_with_its_line(text: str, place: str, remedy: str
     ],
 )
 def test_a_setting_is_understood(text: str, name: str, value: object) -> None:
-    change = parse_setting(text)
+    change = parse_setting(DRIZZLE, text)
     assert (change.parameter.full_name, change.value) == (name, value)
     assert change.parameter.value_in(changed(DEFAULTS, [change])) == value
 
@@ -156,25 +156,25 @@ def test_a_setting_is_understood(text: str, name: str, value: object) -> None:
 )
 def test_a_setting_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageProblemError, match="--set"):
-        parse_setting(text)
+        parse_setting(DRIZZLE, text)
 
 
 def test_the_last_change_holds() -> None:
-    file = parse_parameters("[final]\npixfrac = 0.7\nkernel = 'turbo'\n", "f.toml")
-    result = changed(DEFAULTS, [*file, parse_setting("final.pixfrac=0.6")]).final
+    file = parse_parameters(DRIZZLE, "[final]\npixfrac = 0.7\nkernel = 'turbo'\n", "f.toml")
+    result = changed(DEFAULTS, [*file, parse_setting(DRIZZLE, "final.pixfrac=0.6")]).final
     assert (result.pixfrac, result.kernel, result.bits) == (0.6, "turbo", 0)
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageProblemError, match="No such file"):
-        read_parameter_file(tmp_path / "none.toml")
+        read_parameter_file(DRIZZLE, tmp_path / "none.toml")
     (tmp_path / "image.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageProblemError, match="not TOML"):
-        read_parameter_file(tmp_path / "image.toml")
+        read_parameter_file(DRIZZLE, tmp_path / "image.toml")
 
 
 def test_every_parameter_is_found_by_name_and_says_what_it_takes() -> None:
-    for one in parameter_list():
-        assert find_parameter(one.full_name) is one
+    for one in DRIZZLE.all:
+        assert DRIZZLE.find(one.full_name) is one
         assert one.help
         assert one.allowed

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.processing.errors import UnusableFileError, UsageProblemError
-from hapctl.processing.imaging.parameter_file import changed
-from hapctl.processing.imaging.parameter_import import Imported, cfg_entries, import_cfg, import_mdriztab
+from hapctl.processing.imaging.parameter_import import import_cfg, import_mdriztab
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.parameter_cfg import Imported, cfg_entries
+from hapctl.processing.parameter_file import changed
 
 # As TEAL writes it: comments right behind values, quotes where a value or a heading holds a comma.
 CFG = """\

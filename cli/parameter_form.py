@@ -1,15 +1,15 @@
-"""The parameters of a drizzle as a form in the terminal: every one with its help, checked while typing."""
+"""The parameters of a command as a form in the terminal: every one with its help, checked while typing."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.grid_choice import check_grid_parameters
-from hapctl.processing.imaging.parameter_file import Change, changed, toml_text
-from hapctl.processing.imaging.parameter_values import Parameter, Value, as_text, parameter_list, step_title
-from hapctl.processing.imaging.parameters import STEPS, DrizzleParameters
+from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
+from hapctl.processing.parameter_file import Change, changed, toml_text
+from hapctl.processing.parameter_values import Parameter, ParameterSet, Value, as_text
+from hapctl.processing.whole_files import write_whole
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
@@ -19,11 +19,6 @@ from textual.widgets import ContentSwitcher, Footer, Header, Input, Label, Optio
 from textual.widgets.option_list import Option
 
 _GENERAL = "general"
-_PAGES = (_GENERAL, *STEPS)
-_TITLES = {
-    _GENERAL: "General",
-    **{step: f"{number} {step.replace('_', ' ')}" for number, step in enumerate(STEPS, 1)},
-}
 
 
 class ParameterRow(Vertical):
@@ -112,15 +107,18 @@ class ParameterForm(App[str]):
 
     Parameters
     ----------
-    parameters : DrizzleParameters
+    known : ParameterSet
+        All that may be edited.
+    parameters : object
         To begin with.
     target : Path
         Where they are saved; another name may be typed.
     loaded : bool
         Whether they came from there: else a file of that name is replaced on a second wish only.
+    check : callable
+        Raises UsageProblemError where values do not go together.
     """
 
-    TITLE = "hapctl drizzle"
     CSS = """
     #pages { width: 24; height: 1fr; border: none; background: $panel; padding: 1 1; }
     #form { height: 1fr; }
@@ -147,29 +145,41 @@ class ParameterForm(App[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("ctrl+s", "save", "Save"),
         ("ctrl+r", "default", "Reset this one"),
-        ("ctrl+n", "page(1)", "Next step"),
-        ("ctrl+p", "page(-1)", "Step before"),
+        ("ctrl+n", "page(1)", "Next page"),
+        ("ctrl+p", "page(-1)", "Page before"),
         ("ctrl+q", "leave", "Quit"),
     ]
     ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, parameters: DrizzleParameters, target: Path, *, loaded: bool = False) -> None:
+    def __init__(
+        self,
+        known: ParameterSet,
+        parameters: Any,
+        target: Path,
+        *,
+        loaded: bool = False,
+        check: Callable[[Any], None] = lambda _: None,
+    ) -> None:
         super().__init__()
+        self.title = known.command
+        self._known = known
+        self._check_together = check
+        self._titles = page_titles(known)
         self._start = parameters
         self._saved_as = parameters
         self._target = target
         self._loaded = target if loaded else None
         self._asked = ""
         self._saved: str | None = None
-        self._rows = [ParameterRow(one, one.value_in(parameters)) for one in parameter_list()]
+        self._rows = [ParameterRow(one, one.value_in(parameters)) for one in known.all]
 
     def compose(self) -> ComposeResult:
         """Lay out the form: the steps at the left, the parameters of one of them at the right."""
         yield Header(icon="")
         with Horizontal(id="form"):
-            yield OptionList(*(Option(_TITLES[page], id=page) for page in _PAGES), id="pages")
+            yield OptionList(*(Option(title, id=page) for page, title in self._titles.items()), id="pages")
             with ContentSwitcher(initial=_GENERAL):
-                for page in _PAGES:
+                for page in self._titles:
                     with VerticalScroll(id=page):
                         yield from self._page(page)
         yield Static("", id="status", markup=False)
@@ -177,10 +187,10 @@ class ParameterForm(App[str]):
 
     def _page(self, page: str) -> Iterable[Any]:
         if page == _GENERAL:
-            yield Static("The file, and what bears on all steps", classes="title", markup=False)
+            yield Static("The file, and what bears on all", classes="title", markup=False)
             yield Horizontal(Label("saved as"), Input(str(self._target), id="file", compact=True), id="place")
         else:
-            yield Static(step_title(page), classes="title", markup=False)
+            yield Static(self._known.title(page), classes="title", markup=False)
         yield from (row for row in self._rows if page_of(row.parameter) == page)
 
     def on_mount(self) -> None:
@@ -207,11 +217,11 @@ class ParameterForm(App[str]):
     def _mark_pages(self) -> None:
         """Mark the steps that differ from the default, and those with something wrong."""
         pages = self.query_one("#pages", OptionList)
-        for number, page in enumerate(_PAGES):
+        for number, page in enumerate(self._titles):
             rows = [row for row in self._rows if page_of(row.parameter) == page]
             mark = "!" if any(row.problem for row in rows) else "•"
             differs = any(row.problem or row.value != row.parameter.default for row in rows)
-            title = f"{_TITLES[page]:<18}{mark if differs else ''}"
+            title = f"{self._titles[page]:<18}{mark if differs else ''}"
             if str(pages.get_option_at_index(number).prompt) != title:
                 pages.replace_option_prompt_at_index(number, title)
 
@@ -224,7 +234,7 @@ class ParameterForm(App[str]):
         """Every parameter of the form."""
         return self._rows
 
-    def parameters(self) -> DrizzleParameters:
+    def parameters(self) -> Any:
         """Return what the form says; of wrong values, the last right ones."""
         return changed(self._start, [Change(row.parameter, row.value, "form") for row in self.rows()])
 
@@ -234,7 +244,7 @@ class ParameterForm(App[str]):
             if row.problem:
                 return f"{row.parameter.full_name}: {row.problem}"
         try:
-            check_grid_parameters(self.parameters().final)
+            self._check_together(self.parameters())
         except UsageProblemError as error:
             return f"{error.message}: {error.remedy}"
         return ""
@@ -249,7 +259,7 @@ class ParameterForm(App[str]):
             self.notify(problem, title="Not saved", severity="error", markup=False)
             return
         try:
-            write_text(self._target, toml_text(self.parameters()))
+            write_whole(self._target, toml_text(self._known, self.parameters()))
         except OSError as error:
             self.notify(
                 f"{self._target}: {error.strerror}", title="Not saved", severity="error", markup=False
@@ -268,7 +278,7 @@ class ParameterForm(App[str]):
     def action_page(self, step: int) -> None:
         """Turn to another step."""
         pages = self.query_one("#pages", OptionList)
-        pages.highlighted = ((pages.highlighted or 0) + step) % len(_PAGES)
+        pages.highlighted = ((pages.highlighted or 0) + step) % len(self._titles)
 
     def action_leave(self) -> None:
         """End; changes that are not saved are given up on a second wish only."""
@@ -278,6 +288,13 @@ class ParameterForm(App[str]):
             self.notify("quit again to give the changes up", title="Not saved", severity="warning")
             return
         self.exit(self._saved)
+
+
+def page_titles(known: ParameterSet) -> dict[str, str]:
+    """Return the pages of the form with their titles: a general one, and one for each step."""
+    steps = enumerate(known.steps, 1)
+    titles = {step: f"{number} {step.replace('_', ' ')}" for number, step in steps}
+    return {_GENERAL: "General", **titles}
 
 
 def page_of(parameter: Parameter) -> str:
@@ -295,14 +312,8 @@ def shown(value: Value) -> str:
     return "" if value is None else as_text(value)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def drizzle_form(parameters: DrizzleParameters, target: Path, *, loaded: bool = False) -> ParameterForm:
+    """Return the form of ``hapctl drizzle --edit``."""
+    return ParameterForm(
+        DRIZZLE, parameters, target, loaded=loaded, check=lambda one: check_grid_parameters(one.final)
+    )

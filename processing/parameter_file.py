@@ -1,4 +1,4 @@
-"""The parameters of a drizzle in TOML: a table a step, every line documented; and single settings.
+"""The parameters of a command in TOML: a table a step, every line documented; and single settings.
 
 What is written is read back to the same parameters. Values come from several places; each `Change` keeps
 where it came from, so that an error names the file and the line, or the option.
@@ -7,31 +7,19 @@ where it came from, so that an error names the file and the line, or the option.
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.parameter_values import (
-    Parameter,
-    Value,
-    find_parameter,
-    parameter_list,
-    step_title,
-)
-from hapctl.processing.imaging.parameters import STEPS, DrizzleParameters
+from hapctl.processing.parameter_values import Parameter, ParameterSet, Value
 
 WIDTH = 100
 _TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_PREFACE = (
-    "The parameters of 'hapctl drizzle', complete.\n\n"
-    "What is commented out has no value. A line may be left out: then the default holds, which depends on "
-    "the detector and the number of exposures. Single values can be given without a file: "
-    "hapctl drizzle --set final.pixfrac=0.8"
-)
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -43,12 +31,12 @@ class Change:
     origin: str
 
 
-def changed(parameters: DrizzleParameters, changes: Iterable[Change]) -> DrizzleParameters:
+def changed(parameters: Kind, changes: Iterable[Change]) -> Kind:
     """Return parameters with changes made in their order: the last one holds.
 
     Examples
     --------
-    >>> changed(DrizzleParameters(), [parse_setting("final.pixfrac=0.8")]).final.pixfrac
+    >>> changed(DrizzleParameters(), [parse_setting(DRIZZLE, "final.pixfrac=0.8")]).final.pixfrac
     0.8
     """
     for one in changes:
@@ -56,11 +44,11 @@ def changed(parameters: DrizzleParameters, changes: Iterable[Change]) -> Drizzle
         step = one.parameter.step
         if step:
             value = {step: replace(getattr(parameters, step), **value)}
-        parameters = replace(parameters, **value)
+        parameters = cast("Kind", replace(cast("Any", parameters), **value))
     return parameters
 
 
-def parse_setting(text: str) -> Change:
+def parse_setting(known: ParameterSet, text: str) -> Change:
     """Read ``step.name=value``.
 
     Raises
@@ -71,13 +59,13 @@ def parse_setting(text: str) -> Change:
     name, equals, value = text.partition("=")
     origin = f"--set {text}"
     if not equals:
-        raise UsageProblemError(origin, "write --set step.name=value, such as --set final.pixfrac=0.8")
+        raise UsageProblemError(origin, f"write --set {known.word}.name=value, such as --set {known.example}")
     with _named(origin):
-        parameter = find_parameter(name.strip())
+        parameter = known.find(name.strip())
         return Change(parameter, parameter.from_text(value), origin)
 
 
-def read_parameter_file(path: Path) -> list[Change]:
+def read_parameter_file(known: ParameterSet, path: Path) -> list[Change]:
     """Read the changes that a TOML file holds.
 
     Raises
@@ -91,10 +79,10 @@ def read_parameter_file(path: Path) -> list[Change]:
         raise UsageProblemError(f"{path} can't be read: {error.strerror}", "check --config") from error
     except UnicodeDecodeError as error:
         raise UsageProblemError(f"{path} is not TOML: {error}", "correct the file") from error
-    return parse_parameters(text, str(path))
+    return parse_parameters(known, text, str(path))
 
 
-def parse_parameters(text: str, name: str) -> list[Change]:
+def parse_parameters(known: ParameterSet, text: str, name: str) -> list[Change]:
     """Read the changes that a TOML text holds; `name` is for messages."""
     try:
         document = tomllib.loads(text)
@@ -102,11 +90,11 @@ def parse_parameters(text: str, name: str) -> list[Change]:
         raise UsageProblemError(f"{name} is not TOML: {error}", "correct the file") from error
     lines = _lines_of_names(text)
     changes = []
-    for full_name, value in _flat(document):
+    for full_name, value in _flat(document, known.steps):
         line = lines.get(full_name) or lines.get(full_name.partition(".")[0])
         origin = f"{name}, line {line}" if line else name
         with _named(origin):
-            parameter = find_parameter(full_name)
+            parameter = known.find(full_name)
             changes.append(Change(parameter, parameter.from_toml(value), origin))
     return changes
 
@@ -120,12 +108,12 @@ def _named(origin: str) -> Iterator[None]:
         raise UsageProblemError(f"{origin}: {error.message}", error.remedy) from error
 
 
-def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(document: Mapping[str, Any], steps: Sequence[str]) -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if not isinstance(value, dict):
             yield name, value
             continue
-        if name not in STEPS:
+        if name not in steps:
             yield f"{name}.{next(iter(value), '')}", value  # named as what it is: no step
         for inner, one in value.items():
             yield f"{name}.{inner}", one
@@ -149,27 +137,27 @@ def _unquoted(name: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 
-def toml_text(parameters: DrizzleParameters, preface: str = _PREFACE) -> str:
+def toml_text(known: ParameterSet, parameters: Any) -> str:
     """Write all parameters, documented; what has no value is commented out.
 
     Parameters
     ----------
-    parameters : DrizzleParameters
-    preface : str
-        Comment at the top.
+    known : ParameterSet
+    parameters : object
+        Of its class.
 
     Returns
     -------
     str
         TOML that `parse_parameters` reads back to the same parameters.
     """
-    parts = [_comment(preface), ""]
-    for step in ("", *STEPS):
+    single = f"Single values can be given without a file: {known.command} --set {known.example}"
+    parts = [_comment(f"The parameters of '{known.command}', complete.\n\n{known.about} {single}"), ""]
+    for step in ("", *known.steps):
         if step:
-            parts += ["", _comment(step_title(step)), f"[{step}]"]
-        for one in parameter_list():
-            if one.step == step:
-                parts += ["", *_entry(one, one.value_in(parameters))]
+            parts += ["", _comment(known.title(step)), f"[{step}]"]
+        for one in known.of(step):
+            parts += ["", *_entry(one, one.value_in(parameters))]
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 

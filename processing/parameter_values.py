@@ -1,20 +1,18 @@
-"""Every parameter of a drizzle by name, and its values to and from text and TOML.
+"""Every parameter of a command by name, and its values to and from text and TOML.
 
-The list is made from the dataclasses of ``parameters`` alone; command line, files, imports and the form
-in the terminal all go through it, so that a value is understood and refused alike wherever it stands.
+The list is made from the command's dataclasses alone (`ParameterSet`); command line, files, imports and
+the form in the terminal all go through it, so that a value is understood and refused alike everywhere.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cached_property
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from hapctl.processing.astrometry.solution import LookupOrigin
+from hapctl.processing.dq_flags import Bits, bad_flags
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.chip_data import bad_flags
-from hapctl.processing.imaging.parameters import STEPS, Bits, DrizzleParameters
 
 Kind = Literal["bool", "int", "float", "text", "choice", "bits", "floats", "ints"]
 Value = bool | int | float | str | tuple[float, ...] | tuple[int, ...] | None
@@ -24,9 +22,6 @@ NO_VALUE = ("none", "indef")
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
-_ORIGIN_HELP = (
-    "Where distortion lookup tables begin: hst, as HST's tables are made; fits, as astropy reads them."
-)
 _EXPECTED: dict[Kind, str] = {
     "bool": "true or false",
     "int": "a whole number",
@@ -58,6 +53,8 @@ class Parameter:
         Empty unless `kind` is ``choice``.
     low, high, above : float or None
         Inclusive limits, and an exclusive one.
+    holder : object
+        The defaults of its step, or of the whole, which know what they refuse.
     """
 
     step: str
@@ -71,6 +68,7 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     above: float | None = None
+    holder: Any = field(default=None, compare=False, repr=False)
 
     @property
     def full_name(self) -> str:
@@ -152,8 +150,7 @@ class Parameter:
         try:
             if self.kind == "bits":
                 bad_flags(value)  # type: ignore[arg-type]
-            if self.step:
-                replace(_default_of(self.step), **{self.name: value})
+            replace(self.holder, **{self.name: value})
         except UsageProblemError as error:
             raise self.problem(value) from error
         return value
@@ -163,7 +160,7 @@ class Parameter:
         shown = value.strip() if isinstance(value, str) else as_text(value) if _is_plain(value) else value
         return UsageProblemError(f"{self.full_name} = {shown} will not do", f"give {self.allowed}")
 
-    def value_in(self, parameters: DrizzleParameters) -> Value:
+    def value_in(self, parameters: Any) -> Value:
         """Return its value."""
         holder = getattr(parameters, self.step) if self.step else parameters
         value: Value = getattr(holder, self.name)
@@ -232,32 +229,101 @@ def as_text(value: Value) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-@cache
-def _default_of(step: str) -> Any:
-    return getattr(DrizzleParameters(), step)
+@dataclass(frozen=True)
+class ParameterSet:
+    """All parameters of a command.
+
+    Attributes
+    ----------
+    command : str
+        Such as ``hapctl drizzle``.
+    root : type
+        A frozen dataclass: fields that are dataclasses are steps, the others bear on all of them; every
+        field but the steps is an `option` (`parameter_fields`).
+    example : str
+        A setting, for messages.
+    about : str
+        What people are told who read its file.
+    word : str
+        What a step is called.
+    """
+
+    command: str
+    root: Callable[[], Any]
+    example: str
+    about: str
+    word: str = "step"
+
+    @cached_property
+    def defaults(self) -> Any:
+        """The parameters where nothing says otherwise."""
+        return self.root()
+
+    @cached_property
+    def steps(self) -> tuple[str, ...]:
+        """The names of the steps, in order."""
+        names = (one.name for one in fields(self.defaults))
+        return tuple(name for name in names if is_dataclass(getattr(self.defaults, name)))
+
+    @cached_property
+    def all(self) -> tuple[Parameter, ...]:
+        """Every parameter: those that bear on all steps, then those of the steps, in order."""
+        steps = (one for step in self.steps for one in _of(step, getattr(self.defaults, step)))
+        general = (one for one in _of("", self.defaults) if one.name not in self.steps)
+        return (*general, *steps)
+
+    def of(self, step: str) -> tuple[Parameter, ...]:
+        """Return the parameters of a step."""
+        return tuple(one for one in self.all if one.step == step)
+
+    def title(self, step: str) -> str:
+        """Return what a step does, in one line."""
+        return str(type(getattr(self.defaults, step)).__doc__).splitlines()[0]
+
+    def find(self, full_name: str) -> Parameter:
+        """Return the parameter of that name.
+
+        Raises
+        ------
+        UsageProblemError
+            There is no such step or parameter; names the nearest one.
+        """
+        found = next((one for one in self.all if one.full_name == full_name), None)
+        if found is None:
+            raise UsageProblemError(self._unknown(full_name), self._nearest(full_name))
+        return found
+
+    def _unknown(self, full_name: str) -> str:
+        step = full_name.partition(".")[0]
+        if "." in full_name and step not in self.steps:
+            return f"there is no {self.word} {step!r}"
+        return f"there is no parameter {full_name!r}"
+
+    def _nearest(self, full_name: str) -> str:
+        """Return the remedy for a name that is not known."""
+        names = [one.full_name for one in self.all]
+        step, _, name = full_name.partition(".")
+        if "." in full_name and step not in self.steps:
+            close: Sequence[str] = get_close_matches(step, self.steps, 1)
+            known = f"the {self.word}s are {', '.join(self.steps)}"
+            return f"did you mean {close[0]!r}?" if close else known
+        elsewhere = [one.full_name for one in self.all if one.name == (name or step)]
+        underscored = [one for one in names if one.replace(".", "_") == full_name]
+        if full_name in self.steps:
+            return f"{step} has {', '.join(one.name for one in self.of(step))}"
+        close = underscored or elsewhere or get_close_matches(full_name, names, 1)
+        if close:
+            return f"did you mean {close[-1]!r}?"
+        known = ", ".join(one.name for one in self.of(step))
+        return f"{step} has {known}" if known else f"{self.command} --show-config lists all"
 
 
-@cache
-def parameter_list() -> tuple[Parameter, ...]:
-    """Return every parameter, in the order of the steps."""
-    origin = Parameter(
-        "", "lookup_origin", "choice", False, "hst", _ORIGIN_HELP, choices=get_args(LookupOrigin)
-    )
-    return (origin, *(one for step in STEPS for one in _of_step(step)))
+def _of(step: str, holder: Any) -> Iterator[Parameter]:
+    hints = get_type_hints(type(holder))
+    return (_described(step, one, hints[one.name], holder) for one in fields(holder) if one.metadata)
 
 
-def parameters_of(step: str) -> tuple[Parameter, ...]:
-    """Return the parameters of a step."""
-    return tuple(one for one in parameter_list() if one.step == step)
-
-
-def _of_step(step: str) -> list[Parameter]:
-    holder = type(_default_of(step))
-    hints = get_type_hints(holder)
-    return [_described(step, one, hints[one.name]) for one in fields(holder)]
-
-
-def _described(step: str, one: "Field[Any]", hint: Any) -> Parameter:
+def _described(step: str, one: "Field[Any]", hint: Any, holder: Any) -> Parameter:
     kind, optional = _kind_of(hint)
     about = one.metadata
     default = None if one.default is MISSING else one.default
@@ -273,6 +339,7 @@ def _described(step: str, one: "Field[Any]", hint: Any) -> Parameter:
         about["low"],
         about["high"],
         about["above"],
+        holder,
     )
 
 
@@ -289,48 +356,3 @@ def _kind_of(hint: Any) -> tuple[Kind, bool]:
         return ("ints" if parts[0] is int else "floats"), False
     plain: dict[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
     return plain[hint], False
-
-
-def step_title(step: str) -> str:
-    """Return what a step does, in one line."""
-    return str(type(_default_of(step)).__doc__).splitlines()[0]
-
-
-def find_parameter(full_name: str) -> Parameter:
-    """Return the parameter of that name.
-
-    Raises
-    ------
-    UsageProblemError
-        There is no such step or parameter; names the nearest one.
-    """
-    found = next((one for one in parameter_list() if one.full_name == full_name), None)
-    if found is None:
-        raise UsageProblemError(unknown_name(full_name), nearest_name(full_name))
-    return found
-
-
-def unknown_name(full_name: str) -> str:
-    """Return what is wrong with a name."""
-    step = full_name.partition(".")[0]
-    if "." in full_name and step not in STEPS:
-        return f"there is no step {step!r}"
-    return f"there is no parameter {full_name!r}"
-
-
-def nearest_name(full_name: str) -> str:
-    """Return the remedy for a name that is not known."""
-    names = [one.full_name for one in parameter_list()]
-    step, _, name = full_name.partition(".")
-    if "." in full_name and step not in STEPS:
-        close: Sequence[str] = get_close_matches(step, STEPS, 1)
-        return f"did you mean {close[0]!r}?" if close else f"the steps are {', '.join(STEPS)}"
-    elsewhere = [one.full_name for one in parameter_list() if one.name == (name or step)]
-    underscored = [one for one in names if one.replace(".", "_") == full_name]
-    if full_name in STEPS:
-        return f"{step} has {', '.join(one.name for one in parameters_of(step))}"
-    close = underscored or elsewhere or get_close_matches(full_name, names, 1)
-    if close:
-        return f"did you mean {close[-1]!r}?"
-    known = ", ".join(one.name for one in parameters_of(step))
-    return f"{step} has {known}" if known else "hapctl drizzle --show-config lists all"
