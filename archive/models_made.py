@@ -116,11 +116,13 @@ alignment_attempt = Table(
     *required(DOCUMENT, "metrics"),
     *maybe_to("policy.policy_id", "ladder_policy_id"),
     *optional(Integer, "ladder_step"),
+    *optional(Text, "inputs_sha256"),
     ForeignKeyConstraint(
         ["exposure_id", "from_solution_id"], ["wcs_solution.exposure_id", "wcs_solution.solution_id"]
     ),
     both_to("wcs_solution", "exposure_id", "solution_id"),
     Index("alignment_attempt_exposure", "exposure_id"),
+    Index("alignment_attempt_inputs", "inputs_sha256"),
     Index("alignment_attempt_solution", "solution_id"),
     Index("alignment_attempt_visit", "visit", "run_id"),
 )

@@ -281,6 +281,7 @@ wcs_active = Table(
     *required(BigInteger, "exposure_id", "solution_id"),
     *required(TSTZRANGE, "during"),
     *required(Text, "origin", "reason"),
+    *optional(Text, "frame"),
     *to("run.run_id", "run_id"),
     *maybe_to("run.run_id", "closed_run_id"),
     both_to("wcs_solution", "exposure_id", "solution_id"),

@@ -277,6 +277,9 @@ def activate(
 ) -> list[int]:
     """Put solutions in force, all in this transaction; what was in force before ends now.
 
+    A member of an alignment group that is in force without the others has a frame of its own, until they
+    are put in force together.
+
     Parameters
     ----------
     connection : Connection
@@ -308,12 +311,13 @@ def activate(
     rows = execute(connection, "solutions_to_change", names).all()
     for row in rows:
         _check_eligible(row)
-    changed = [row for row in rows if row.active_id != row.solution_id]
+    changed = [row for row in rows if (row.active_id, row.active_frame) != (row.solution_id, row.frame)]
     for row in changed:
         values = {"exposure_id": row.exposure_id, "solution_id": row.solution_id, "run_id": run_id}
         if row.active_id is not None:
             execute(connection, "close_active", values)
-        execute(connection, "put_solution_in_force", {**values, "origin": origin, "reason": reason})
+        words = {"origin": origin, "reason": reason, "frame": row.frame}
+        execute(connection, "put_solution_in_force", {**values, **words})
     return [row.exposure_id for row in changed]
 
 

@@ -85,7 +85,13 @@ ALTER TABLE alignment_attempt
     ADD CONSTRAINT alignment_attempt_check CHECK (method = 'joint' OR (method = 'absolute') = (catalog IS NOT NULL)),
     ADD COLUMN ladder_policy_id bigint REFERENCES policy,
     ADD COLUMN ladder_step integer CHECK (ladder_step > 0),
+    ADD COLUMN inputs_sha256 text CHECK (inputs_sha256 ~ '^[0-9a-f]{64}$'),
     ADD CONSTRAINT alignment_attempt_ladder_check CHECK ((ladder_policy_id IS NULL) = (ladder_step IS NULL));
+
+CREATE INDEX alignment_attempt_inputs ON alignment_attempt (inputs_sha256);
+
+-- A member of a group put in force without the others is good in a frame of its own.
+ALTER TABLE wcs_active ADD COLUMN frame text CHECK (frame <> '');
 
 ALTER TABLE star_match
     ADD COLUMN group_star integer CHECK (group_star >= 0),
@@ -140,6 +146,10 @@ COMMENT ON COLUMN alignment_attempt.method IS
     'joint (all exposures and the catalog at once), relative (to the other exposures) or absolute (to a catalog)';
 COMMENT ON COLUMN alignment_attempt.ladder_policy_id IS 'the ladder this was a step of; NULL where none was climbed';
 COMMENT ON COLUMN alignment_attempt.ladder_step IS 'which step of the ladder, from 1';
+COMMENT ON COLUMN alignment_attempt.inputs_sha256 IS
+    'SHA-256 of all that went in: a later run with the same inputs repeats the answer; NULL before version 2';
+COMMENT ON COLUMN wcs_active.frame IS
+    'what its positions are good against while other members of its group are not in force; NULL: the frame of the solution';
 COMMENT ON COLUMN star_match.group_star IS
     'number of the star in the joint solution, from 0: one number in all exposures of the group; NULL before version 2';
 COMMENT ON COLUMN star_match.reference_ra IS

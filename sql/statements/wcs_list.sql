@@ -1,6 +1,6 @@
 -- Every solution of an exposure with the places where it stands, and since when it is in force if it is.
 SELECT s.solution_id, s.wcsname, s.wcsname || '@' || s.run_id AS full_name, s.run_id, s.kind, s.base, s.mode, s.catalog,
-       s.frame, s.alignment_group_id, s.nmatches, s.rms_ra_mas, s.rms_dec_mas, s.fit_geometry, s.problem,
+       COALESCE(a.frame, s.frame) AS frame, s.alignment_group_id, s.nmatches, s.rms_ra_mas, s.rms_dec_mas, s.fit_geometry, s.problem,
        s.transformation_sha256, s.headerlet_sha256, s.s_region, s.keywords,
        a.during IS NOT NULL AS in_force, lower(a.during) AS since, a.origin, a.reason,
        ARRAY(SELECT l.place || CASE WHEN l.key = '' THEN '' ELSE ' ' || l.key END FROM wcs_location l

@@ -2,8 +2,8 @@
 -- files of an exposure the CTE-corrected one is taken.
 CREATE OR REPLACE VIEW eligible_exposure AS
 SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter, e.exposure_time, e.t_mid,
-       f.file_id, f.suffix, a.solution_id, s.wcsname, s.frame, s.base, s.idc_root,
-       s.frame LIKE 'GAIA-%' AS absolute, m.mask_id
+       f.file_id, f.suffix, a.solution_id, s.wcsname,
+       COALESCE(a.frame, s.frame) AS frame, s.base, s.idc_root, s.frame LIKE 'GAIA-%' AS absolute, m.mask_id
 FROM exposure e
 JOIN wcs_active a ON a.exposure_id = e.exposure_id AND upper_inf(a.during)
 JOIN wcs_solution s ON s.solution_id = a.solution_id

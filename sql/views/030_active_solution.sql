@@ -1,5 +1,6 @@
 CREATE OR REPLACE VIEW active_solution AS
-SELECT e.rootname, e.visit, e.instrument, e.detector, e.filter, s.wcsname, s.mode, s.catalog, s.frame, s.nmatches,
+SELECT e.rootname, e.visit, e.instrument, e.detector, e.filter, s.wcsname, s.mode, s.catalog, COALESCE(a.frame, s.frame) AS frame,
+       s.nmatches,
        s.rms_ra_mas, s.rms_dec_mas, a.run_id, lower(a.during) AS since
 FROM wcs_active a
 JOIN exposure e USING (exposure_id)

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW wcs_history AS
-SELECT e.rootname, e.visit, s.wcsname, s.frame, s.nmatches, s.rms_ra_mas, s.rms_dec_mas, lower(a.during) AS since,
+SELECT e.rootname, e.visit, s.wcsname, COALESCE(a.frame, s.frame) AS frame, s.nmatches, s.rms_ra_mas, s.rms_dec_mas, lower(a.during) AS since,
        upper(a.during) AS until, a.origin, a.reason, s.solution_id, a.run_id, a.closed_run_id
 FROM wcs_active a
 JOIN exposure e USING (exposure_id)
