@@ -13,63 +13,18 @@ import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError, RefusedByCatalogError
 from hapctl.archive.gaia_columns import BadTableError, read_table, stars_from_table
-from hapctl.archive.gaia_rows import (
-    CachedAnswer,
-    NewAnswer,
-    answers_over,
-    outlines_of_visit,
-    record_answer,
-    recorded_file,
-    sources_within,
-)
-from hapctl.archive.gaia_service import FetchedSources, GaiaRelease, GaiaService, fetch_sources, find_release
-from hapctl.archive.sky_region import Circle, Region, regions_around, union_of_ranges
-from hapctl.processing.astrometry.reference_stars import ReferenceStars
+from hapctl.archive.gaia_rows import NewAnswer, outlines_of_visit, record_answer, recorded_file
+from hapctl.archive.gaia_service import find_release
+from hapctl.archive.reference_answers import COVERED_FRACTION, ReferenceSources
+from hapctl.archive.reference_catalogs import ReferenceServices, reference_sources
+from hapctl.archive.reference_catalogs import fetch_command as fetch_command
+from hapctl.archive.sky_region import Circle, Region, regions_around
+from hapctl.archive.tap_answers import RemoteService
 from sqlalchemy import Connection
 
 POINTING_ARCSEC = {"absolute": 1.0, "a_priori": 2.0, "other": 5.0}
 """Margin for the pointing uncertainty: fits to Gaia, guide-star corrections, all others."""
-EXTRA_ARCSEC = 5.0
-"""Asked beyond what is needed, so that the answer serves again when a solution has moved a little."""
-COVERED_FRACTION = 0.9
-"""Least part of a region that the catalog must cover when the service may not be asked."""
-
-
-@dataclass(frozen=True)
-class GaiaSources:
-    """Sources for some regions.
-
-    Attributes
-    ----------
-    stars : ReferenceStars
-        Inside the regions, each once, at their reference epochs; NaN for NULL.
-    release : str
-        Such as ``gaiadr3``.
-    query_ids : tuple of int
-        The answers (reference_query) they come from.
-    answers_sha256 : tuple of str
-        Their contents, in the same order.
-    covered_fraction : float
-        Part of the regions' area that these answers cover, 0 to 1; 1 unless offline.
-    fetched : tuple of int
-        Those of the answers that were asked for just now.
-    """
-
-    stars: ReferenceStars
-    release: str
-    query_ids: tuple[int, ...]
-    answers_sha256: tuple[str, ...]
-    covered_fraction: float
-    fetched: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class RegionAnswer:
-    """The answers that cover a region completely, and whether it was asked for just now."""
-
-    region: Region
-    query_ids: tuple[int, ...]
-    fetched: bool
+GaiaSources = ReferenceSources
 
 
 @dataclass(frozen=True)
@@ -119,96 +74,21 @@ def sources_for(
     regions: Sequence[Region],
     *,
     release: str = "gaiadr3",
-    service: GaiaService | None = None,
+    service: RemoteService | None = None,
     offline: bool = False,
     least_fraction: float = COVERED_FRACTION,
-) -> GaiaSources:
-    """Return all Gaia sources in some regions.
-
-    Parameters
-    ----------
-    catalog : Catalog
-        Where answers are kept.
-    run_id : int
-        The run that any new answer belongs to.
-    regions : sequence of Region
-        Such as `visit_regions` makes.
-    release : str
-        Any spelling of a release.
-    service : GaiaService, optional
-        Needed unless `offline`.
-    offline : bool
-        Ask the catalog only.
-    least_fraction : float
-        Least covered fraction that is accepted offline.
-
-    Raises
-    ------
-    RefusedByCatalogError
-        Offline, and less than `least_fraction` is covered; the remedy is the command that fetches it.
-    ServiceUnavailableError
-        The service failed; nothing was recorded.
-    """
-    asked = find_release(release)
-    fetched: tuple[int, ...] = ()
-    if not offline and service is not None:
-        ensured = fetch_missing(catalog, run_id, regions, asked, service)
-        fetched = tuple(item.query_ids[0] for item in ensured if item.fetched)
-    with catalog.begin() as connection:
-        answers, fraction = _covered(connection, asked, regions)
-        if fraction < least_fraction:
-            raise RefusedByCatalogError(
-                f"the catalog covers {100 * fraction:.1f} % of the field in {asked.name}, "
-                f"less than {100 * least_fraction:g} %",
-                fetch_command(regions, asked),
-            )
-        query_ids = tuple(answer.query_id for answer in answers)
-        stars = _collected(connection, query_ids, regions)
-    hashes = tuple(answer.answer_sha256 for answer in answers)
-    used = tuple(number for number in fetched if number in query_ids)
-    return GaiaSources(stars, asked.name, query_ids, hashes, fraction, used)
-
-
-def fetch_missing(
-    catalog: Catalog,
-    run_id: int,
-    regions: Sequence[Region],
-    release: GaiaRelease,
-    service: GaiaService,
-    *,
-    extra_arcsec: float = EXTRA_ARCSEC,
-    refresh: bool = False,
-) -> list[RegionAnswer]:
-    """Ask for the regions that the catalog does not cover, then record all answers in one transaction.
-
-    Parameters
-    ----------
-    extra_arcsec : float
-        Asked beyond each region.
-    refresh : bool
-        Ask for all regions, whatever the catalog holds.
-
-    Returns
-    -------
-    list of RegionAnswer
-        One for each region, in order.
-    """
-    with catalog.begin() as connection:
-        known = [_covered(connection, release, [region]) for region in regions]
-    wanted = [number for number, (_, fraction) in enumerate(known) if refresh or fraction < 1.0]
-    circles = [regions[number].circle.widened(extra_arcsec) for number in wanted]
-    fetched = [_new(fetch_sources(circle, release, service)) for circle in circles]
-    with catalog.begin() as connection:
-        new = {
-            number: record_answer(connection, run_id, answer)
-            for number, answer in zip(wanted, fetched, strict=True)
-        }
-    return [
-        RegionAnswer(region, (new[number],), True)
-        if number in new
-        else RegionAnswer(region, tuple(answer.query_id for answer in known[number][0]), False)
-        for number, region in enumerate(regions)
-    ]
+) -> ReferenceSources:
+    """Return all Gaia sources in some regions; see `reference_catalogs.reference_sources`."""
+    services = None if service is None else ReferenceServices(gaia=service)
+    return reference_sources(
+        catalog,
+        run_id,
+        regions,
+        name=release,
+        services=services,
+        offline=offline,
+        least_fraction=least_fraction,
+    )
 
 
 def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: Circle) -> LoadedFile:
@@ -252,56 +132,7 @@ def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: C
     return LoadedFile(query_id, known.name, len(stars), outside, same is not None)
 
 
-def fetch_command(regions: Sequence[Region], release: GaiaRelease) -> str:
-    """The command that brings what is missing into the catalog."""
-    parts = [f'--region "{item.circle.widened(EXTRA_ARCSEC)}"' for item in regions]
-    return f"run: hapctl gaia fetch {' '.join(parts)} --release {release.name}"
-
-
 def _pointing_arcsec(kind: str, frame: str) -> float:
     if frame.startswith("GAIA-"):
         return POINTING_ARCSEC["absolute"]
     return POINTING_ARCSEC.get(kind, POINTING_ARCSEC["other"])
-
-
-def _new(fetched: FetchedSources) -> NewAnswer:
-    return NewAnswer(
-        fetched.release.name, "tap", fetched.service, fetched.adql, fetched.circle, fetched.stars
-    )
-
-
-def _covered(
-    connection: Connection, release: GaiaRelease, regions: Sequence[Region]
-) -> tuple[list[CachedAnswer], float]:
-    """The answers that serve some regions, and the part of their area that is covered."""
-    used: dict[int, CachedAnswer] = {}
-    covered = area = 0.0
-    for region in regions:
-        answers, fraction = _serving(answers_over(connection, release.name, region), region)
-        used |= {answer.query_id: answer for answer in answers}
-        covered += fraction * region.area
-        area += region.area
-    return list(used.values()), covered / area if area else 0.0
-
-
-def _serving(answers: list[CachedAnswer], region: Region) -> tuple[list[CachedAnswer], float]:
-    """One answer that holds the whole region, or else all that hold a part of it."""
-    for answer in answers:
-        if region.lies_in(answer.circle):
-            return [answer], 1.0
-    return answers, region.covered_fraction(union_of_ranges([answer.coverage for answer in answers]))
-
-
-def _collected(
-    connection: Connection, query_ids: tuple[int, ...], regions: Sequence[Region]
-) -> ReferenceStars:
-    """Sources of all regions, each once, in order of source_id."""
-    parts = [sources_within(connection, query_ids, region) for region in regions]
-    together = ReferenceStars(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ReferenceStars.__dataclass_fields__
-        }
-    )
-    _, first = np.unique(together.source_id, return_index=True)
-    return together[first]

@@ -80,7 +80,7 @@ def stars_from_table(table: "Table", epoch: float) -> ReferenceStars:
     if missing:
         raise BadTableError(f"it has no column {', '.join(missing)}")
     values: dict[str, Any] = {
-        name: _numbers(name, columns[name], unit) for name, unit in UNITS.items() if name in columns
+        name: column_numbers(name, columns[name], unit) for name, unit in UNITS.items() if name in columns
     }
     identifiers = _identifiers(columns["source_id"])
     for name in ("ra", "dec"):
@@ -182,8 +182,14 @@ READERS: dict[str, Callable[[Path], "Table"]] = {
 }
 
 
-def _numbers(name: str, column: "Column", unit: str) -> NDArray[np.float64]:
-    """A column as float64 in the given unit, NaN for NULL."""
+def column_numbers(name: str, column: "Column", unit: str) -> NDArray[np.float64]:
+    """Return a column as float64 in the given unit, NaN for NULL.
+
+    Raises
+    ------
+    BadTableError
+        It holds no numbers, or its own unit is another or unknown.
+    """
     values = np.ma.asarray(column)
     if values.dtype.kind in "SUO":
         values = _parsed(name, values)
@@ -282,7 +288,7 @@ def _motions(values: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
 def _flags(columns: dict[str, "Column"]) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     if "astrometric_params_solved" in columns:
-        solved = _numbers("astrometric_params_solved", columns["astrometric_params_solved"], "")
+        solved = column_numbers("astrometric_params_solved", columns["astrometric_params_solved"], "")
         flags["params_solved"] = np.where(np.isfinite(solved), solved, -1).astype(np.int16)
     if "duplicated_source" in columns:
         flags["duplicated_source"] = _truths(np.ma.asarray(columns["duplicated_source"]))
@@ -304,6 +310,6 @@ def _correlations(
     matrix = np.full((number, len(CORRELATION_NAMES)), np.nan)
     for index, name in enumerate(CORRELATION_NAMES):
         if name in columns:
-            matrix[:, index] = _numbers(name, columns[name], "")
+            matrix[:, index] = column_numbers(name, columns[name], "")
             _refuse(np.abs(matrix[:, index]) > 1.0001, identifiers, f"{name} is not in -1 to 1")
     return np.clip(matrix, -1.0, 1.0)

@@ -10,18 +10,18 @@ import gzip
 import http.client
 import io
 import re
-import socket
 import struct
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 from xml.parsers.expat import ExpatError
 
+from hapctl.archive.bounded_http import Deadline, response_class
 from hapctl.archive.errors import CatalogUsageError
 
 if TYPE_CHECKING:
@@ -67,21 +67,6 @@ class TapAnswer:
 
     table: "Table"
     overflow: bool
-
-
-class Deadline:
-    """A point in time; everything that waits asks it how long it still may."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Seconds left; raises `TimeoutError` when there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
 
 
 def run_query(url: str, adql: str, timeout: float, maxrec: int | None = None) -> TapAnswer:
@@ -201,7 +186,7 @@ class _Connections:
     def _make(self, secure: bool) -> http.client.HTTPConnection:
         kind = _SecureConnection if secure else _PlainConnection
         connection = kind(self.host, self.port, timeout=self.deadline.remaining())
-        connection.response_class = _response_class(self.deadline)  # type: ignore[assignment]
+        connection.response_class = response_class(self.deadline)  # type: ignore[assignment]
         self.open.append(connection)
         return connection
 
@@ -226,35 +211,6 @@ class _PlainConnection(_Checked, http.client.HTTPConnection):
 
 class _SecureConnection(_Checked, http.client.HTTPSConnection):
     pass
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads a socket until a deadline, however slowly the bytes come."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._sock, self._deadline = sock, deadline
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._deadline.remaining())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _response_class(deadline: Deadline) -> Callable[..., http.client.HTTPResponse]:
-    def make(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-        response = http.client.HTTPResponse(sock, *args, **kwargs)
-        response.fp.close()
-        response.fp = io.BufferedReader(_TimedReader(sock, deadline))
-        return response
-
-    return make
 
 
 @contextmanager

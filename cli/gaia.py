@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from hapctl.cli.output import json_option, print_json, say
-from hapctl.cli.settings import GaiaSettings, open_from
+from hapctl.cli.settings import GaiaSettings, Settings, open_from
 
 if TYPE_CHECKING:
     from hapctl.archive.database import Catalog
-    from hapctl.archive.gaia import RegionAnswer
     from hapctl.archive.gaia_rows import ReferenceQuery
     from hapctl.archive.gaia_service import GaiaService
+    from hapctl.archive.reference_answers import RegionAnswer
+    from hapctl.archive.reference_catalogs import ReferenceServices
     from hapctl.archive.sky_region import Region
 
 
 @click.group()
 def gaia() -> None:
-    """Fetch, load and list Gaia sources."""
+    """Fetch, load and list sources of Gaia and other reference catalogs."""
 
 
 @gaia.command()
@@ -30,7 +31,13 @@ def gaia() -> None:
     metavar='"circle RA DEC RADIUS"',
     help="In degrees.",
 )
-@click.option("--release", metavar="NAME", help="gaiadr3, gaiaedr3 or gaiadr2 [default: gaia.release].")
+@click.option(
+    "--catalog",
+    "--release",
+    "name",
+    metavar="NAME",
+    help="GAIADR3, GAIAeDR3, GAIADR2, GSC242, 2MASS, PS1DR1 or PS1DR2 [default: gaia.release].",
+)
 @click.option("--refresh", is_flag=True, help="Ask again for what the catalog holds already.")
 @json_option
 @click.pass_context
@@ -38,22 +45,24 @@ def fetch(
     ctx: click.Context,
     visits: tuple[str, ...],
     regions: tuple[str, ...],
-    release: str | None,
+    name: str | None,
     refresh: bool,
     as_json: bool,
 ) -> None:
-    """Ask the TAP service for a field, and keep the answer.
+    """Ask a catalog's service for a field, and keep the answer.
 
     A visit's field is the outline of its exposures, as in force and as an alignment begins, with a margin
     for the pointing uncertainty. What the catalog covers already is not asked again; afterwards --offline
-    works there.
+    works there. Gaia is asked at gaia.url; GSC242, 2MASS and PS1DR1 at services.vizier, PS1DR2 at
+    services.mast.
 
     \b
     hapctl gaia fetch --visit j8bt09
-    hapctl gaia fetch --region "circle 5.67 -72.07 0.1" --release gaiadr3
+    hapctl gaia fetch --region "circle 5.67 -72.07 0.1" --catalog GAIADR3
+    hapctl gaia fetch --visit j8bt09 --catalog 2MASS
     """
-    from hapctl.archive.gaia import EXTRA_ARCSEC, fetch_missing
-    from hapctl.archive.gaia_service import find_release
+    from hapctl.archive.reference_answers import EXTRA_ARCSEC, ask_for_missing
+    from hapctl.archive.reference_catalogs import find_catalog
     from hapctl.archive.runs import recorded_run
     from hapctl.archive.sky_region import parse_region
 
@@ -61,23 +70,27 @@ def fetch(
         raise click.UsageError("say what to fetch: --visit or --region")
     asked = [parse_region(text) for text in regions]
     settings, catalog = open_from(ctx)
-    known = find_release(release or settings.gaia.release)
+    known = find_catalog(name or settings.gaia.release)
+    services = services_of(settings)
     fields = [field for visit in visits for field in _field_of(catalog, visit)]
     parameters = {
         "visits": list(visits),
         "regions": [str(region) for region in (*asked, *fields)],
-        "release": known.name,
-        "url": settings.gaia.url,
+        "release": known.release,
+        "url": getattr(services, known.service).url,
         "refresh": refresh,
     }
-    service = service_of(settings.gaia)
+    ask = known.asked_at(services)
     with recorded_run(catalog, "gaia fetch", parameters, sys.argv[1:]) as run:
-        answers = fetch_missing(catalog, run.id, asked, known, service, extra_arcsec=0.0, refresh=refresh)
-        answers += fetch_missing(
-            catalog, run.id, fields, known, service, extra_arcsec=EXTRA_ARCSEC, refresh=refresh
-        )
+        answers = [
+            answer
+            for places, extra in ((asked, 0.0), (fields, EXTRA_ARCSEC))
+            for answer in ask_for_missing(
+                catalog, run.id, places, known.release, ask, extra_arcsec=extra, refresh=refresh
+            )
+        ]
         run.summary["fetched"] = sum(answer.fetched for answer in answers)
-    _report(catalog, known.name, run.id, answers, as_json)
+    _report(catalog, known.release, run.id, answers, as_json)
 
 
 @gaia.command()
@@ -134,7 +147,7 @@ def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: boo
 @json_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """List what was asked of Gaia, and what the catalog holds of it.
+    """List what was asked of Gaia and other catalogs, and what is kept of it.
 
     \b
     hapctl gaia status --json
@@ -159,7 +172,20 @@ def status(ctx: click.Context, as_json: bool) -> None:
         when = f"{query.fetched:%Y-%m-%d %H:%M}"
         click.echo(f"{query.query_id:6}  {when}  {query.release:8}  {query.n_rows:8} rows  {query.region}")
     if not queries:
-        say("the catalog holds no Gaia sources: 'hapctl gaia fetch' or 'hapctl gaia load' brings some")
+        say("the catalog holds no reference sources: 'hapctl gaia fetch' or 'hapctl gaia load' brings some")
+
+
+def services_of(settings: "Settings") -> "ReferenceServices":
+    """Return how all reference catalogs are asked, by the configuration."""
+    from hapctl.archive.reference_catalogs import ReferenceServices
+    from hapctl.archive.tap_answers import RemoteService
+
+    others = settings.services
+    return ReferenceServices(
+        gaia=RemoteService(settings.gaia.url, settings.gaia.timeout, settings.gaia.retries),
+        vizier=RemoteService(others.vizier, others.timeout, others.retries),
+        mast=RemoteService(others.mast, others.timeout, others.retries),
+    )
 
 
 def service_of(settings: GaiaSettings) -> "GaiaService":

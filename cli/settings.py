@@ -48,6 +48,31 @@ class GaiaSettings:
 
 
 @dataclass(frozen=True)
+class ServiceSettings:
+    """Where other services are asked, and how patiently.
+
+    Attributes
+    ----------
+    vizier : str
+        TAP service of VizieR: GSC 2.4.2, 2MASS, Pan-STARRS1 DR1.
+    mast : str
+        MAST's catalogs: Pan-STARRS1 DR2.
+    astrometry : str
+        MAST's astrometry service: known WCS solutions.
+    timeout : float
+        Seconds until an attempt is given up.
+    retries : int
+        Further attempts after the first.
+    """
+
+    vizier: str
+    mast: str
+    astrometry: str
+    timeout: float
+    retries: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """The configuration in effect.
 
@@ -73,6 +98,8 @@ class Settings:
         ``hst`` or ``fits``: where a distortion lookup table begins.
     gaia : GaiaSettings
         How Gaia is asked.
+    services : ServiceSettings
+        How other services are asked.
     origins : dict of str to str
         Where each value comes from, by key.
     """
@@ -88,6 +115,7 @@ class Settings:
     wcs_policy: str
     lookup_origin: str
     gaia: GaiaSettings
+    services: ServiceSettings
     origins: dict[str, str]
 
     def value(self, key: str) -> Any:
@@ -243,8 +271,16 @@ def _assemble(found: dict[str, tuple[Any, str]]) -> Settings:
             values[key.name], origins[key.name] = key.default(), "default"
     if origins["output"] == "default":
         values["output"] = values["home"] / "products"
-    gaia = {name.split(".")[1]: values.pop(name) for name in list(values) if name.startswith("gaia.")}
-    return Settings(gaia=GaiaSettings(**gaia), origins=origins, **values)
+    gaia, services = _group("gaia", values), _group("services", values)
+    return Settings(
+        gaia=GaiaSettings(**gaia), services=ServiceSettings(**services), origins=origins, **values
+    )
+
+
+def _group(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of a group out of all values, by their names within it."""
+    keys = [key for key in values if key.startswith(f"{name}.")]
+    return {key.split(".")[1]: values.pop(key) for key in keys}
 
 
 def _parsed(key: Key, value: Any, origin: str) -> Any:
@@ -326,7 +362,14 @@ def _three_quarters_of_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
 
 
-_VARIABLES = {"database": "HAPCTL_DATABASE_URL", "reader": "HAPCTL_READER_URL"}
+_VARIABLES = {
+    "database": "HAPCTL_DATABASE_URL",
+    "reader": "HAPCTL_READER_URL",
+    "services.astrometry": "ASTROMETRY_SERVICE_URL",  # as the archive's own pipeline has it
+}
+_TAP_VIZIER = "https://tapvizier.cds.unistra.fr/TAPVizieR/tap"
+_MAST_CATALOGS = "https://catalogs.mast.stsci.edu"
+_ASTROMETRY = "https://mast.stsci.edu/portal/astrometryDB/"
 _PATHS = ("home", "output")
 _OPTION_NAMES = {"memory_limit": "max-memory"}
 KEYS: tuple[Key, ...] = (
@@ -344,6 +387,11 @@ KEYS: tuple[Key, ...] = (
     Key("gaia.timeout", _seconds, lambda: 300.0, "seconds until an attempt is given up"),
     Key("gaia.retries", _at_least(0), lambda: 3, "further attempts after the first"),
     Key("gaia.release", _not_empty, lambda: "GAIADR3", "reference catalog, as in WCSNAME"),
+    Key("services.vizier", _not_empty, lambda: _TAP_VIZIER, "TAP service of VizieR: GSC242, 2MASS, PS1DR1"),
+    Key("services.mast", _not_empty, lambda: _MAST_CATALOGS, "MAST's catalogs: PS1DR2"),
+    Key("services.astrometry", _not_empty, lambda: _ASTROMETRY, "known WCS solutions of exposures"),
+    Key("services.timeout", _seconds, lambda: 120.0, "seconds until an attempt is given up"),
+    Key("services.retries", _at_least(0), lambda: 3, "further attempts after the first"),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _BY_OPTION = {key.name.replace(".", "_"): key for key in KEYS}

@@ -5,7 +5,7 @@ import socket
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from hapctl.archive import gaia_service
+from hapctl.archive import tap_answers
 from hapctl.archive.errors import (
     AnswerTooLargeError,
     CatalogUsageError,
@@ -13,11 +13,14 @@ from hapctl.archive.errors import (
     RefusedByCatalogError,
     ServiceUnavailableError,
 )
-from hapctl.archive.gaia import EXTRA_ARCSEC, load_file, sources_for, visit_regions
+from hapctl.archive.gaia import load_file, visit_regions
 from hapctl.archive.gaia_rows import answer_sha256, list_queries
-from hapctl.archive.gaia_service import RELEASES, GaiaService, fetch_sources, find_release
+from hapctl.archive.gaia_service import RELEASES, fetch_sources, find_release
+from hapctl.archive.reference_answers import EXTRA_ARCSEC
+from hapctl.archive.reference_catalogs import ReferenceServices, reference_sources
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.sky_region import Region, parse_region
+from hapctl.archive.tap_answers import RemoteService
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from sqlalchemy import text
 from support.gaia_table import second_release, synthetic_sky
@@ -50,7 +53,12 @@ def run(catalog):
 
 
 def patient(service, **changes):
-    return GaiaService(service.url, **({"timeout": 30.0, "retries": 2, "pause": 0.01} | changes))
+    return RemoteService(service.url, **({"timeout": 30.0, "retries": 2, "pause": 0.01} | changes))
+
+
+def sources_for(catalog, run_id, regions, *, release="gaiadr3", service=None, **options):
+    services = service and ReferenceServices(gaia=service)
+    return reference_sources(catalog, run_id, regions, name=release, services=services, **options)
 
 
 def expected_in(sky, ra, dec, radius):
@@ -79,9 +87,9 @@ def test_the_answer_is_that_of_the_table(service, sky):
     assert stars.ra[0] == row["ra"]
     assert stars.pmdec_error[0] == row["pmdec_error"] or np.ma.is_masked(row["pmdec_error"])
     assert stars.correlations[0, 0] == row["ra_dec_corr"]
-    assert fetched.adql == service.queries[-1]
+    assert fetched.question == service.queries[-1]
     assert service.queries[0].startswith("SELECT COUNT(*)")
-    assert "TOP" not in fetched.adql
+    assert "TOP" not in fetched.question
 
 
 @pytest.mark.parametrize(
@@ -117,7 +125,7 @@ def test_attempts_are_bounded(service):
 
 
 def test_a_refusal_is_not_repeated(service):
-    elsewhere = GaiaService(service.url.replace("/tap-server/tap", "/elsewhere"), pause=0.01)
+    elsewhere = RemoteService(service.url.replace("/tap-server/tap", "/elsewhere"), pause=0.01)
     with pytest.raises(ServiceUnavailableError, match="status 404"):
         fetch_sources(parse_region(CIRCLE).circle, RELEASES["gaiadr3"], elsewhere)
     assert len(service.requests) == 1
@@ -160,14 +168,17 @@ def test_a_wrong_answer_leaves_no_row(service, catalog, run, sky, name):
 def test_nobody_listens(catalog, run):
     with pytest.raises(ServiceUnavailableError, match="Connection refused"):
         sources_for(
-            catalog, run.id, [parse_region(CIRCLE)], service=GaiaService(refused_url(), retries=1, pause=0.01)
+            catalog,
+            run.id,
+            [parse_region(CIRCLE)],
+            service=RemoteService(refused_url(), retries=1, pause=0.01),
         )
     assert count(catalog, "query") == 0
 
 
 def test_nothing_of_two_regions_is_kept_when_the_second_fails(service, catalog, run, monkeypatch):
-    first = gaia_service._attempt
-    monkeypatch.setattr(gaia_service, "_attempt", lambda *args: spoil_after(service, first(*args)))
+    first = tap_answers._attempt
+    monkeypatch.setattr(tap_answers, "_attempt", lambda *args: spoil_after(service, first(*args)))
     regions = [parse_region(CIRCLE), parse_region("circle 150 2.2 0.01")]
     with pytest.raises(ServiceUnavailableError):
         sources_for(catalog, run.id, regions, service=patient(service, retries=0))
@@ -180,7 +191,7 @@ def spoil_after(service, answer):
 
 
 def test_a_field_beyond_reason_is_too_large(service, catalog, run, monkeypatch):
-    monkeypatch.setattr(gaia_service, "LARGEST_ANSWER", 199)
+    monkeypatch.setattr(tap_answers, "LARGEST_ANSWER", 199)
     with pytest.raises(AnswerTooLargeError, match=r"holds 2\d\d Gaia sources, more than 199") as caught:
         sources_for(catalog, run.id, [parse_region(CIRCLE)], service=patient(service))
     assert caught.value.exit_code == 5
@@ -281,7 +292,7 @@ def test_offline_refuses_a_field_that_is_not_known(service, catalog, run):
     assert caught.value.exit_code == 1
     radius = round(RADIUS + EXTRA_ARCSEC / 3600, 7)
     assert caught.value.remedy == (
-        f'run: hapctl gaia fetch --region "circle {RA} {DEC} {radius}" --release gaiadr3'
+        f'run: hapctl gaia fetch --region "circle {RA} {DEC} {radius}" --catalog GAIADR3'
     )
     assert service.requests == []
 
@@ -289,7 +300,7 @@ def test_offline_refuses_a_field_that_is_not_known(service, catalog, run):
 @pytest.mark.parametrize(("offset", "fraction"), [(0.005, 0.94), (0.02, 0.75), (0.05, 0.39)])
 def test_offline_uses_what_is_covered_and_says_how_much(service, catalog, run, sky, offset, fraction):
     """Two circles of one radius, a known distance apart: the lens between them."""
-    wide = GaiaService(service.url, pause=0.01)
+    wide = RemoteService(service.url, pause=0.01)
     sources_for(catalog, run.id, [parse_region(f"circle {RA} {DEC} {RADIUS}")], service=wide)
     region = parse_region(f"circle {RA} {DEC + offset + EXTRA_ARCSEC / 3600} {RADIUS}")
     answer = parse_region(f"circle {RA} {DEC} {round(RADIUS + EXTRA_ARCSEC / 3600, 7)}").circle

@@ -3,7 +3,7 @@
 import pytest
 from astropy.table import Table
 from hapctl.archive.database import open_catalog
-from hapctl.archive.gaia import sources_for
+from hapctl.archive.reference_catalogs import reference_sources
 from hapctl.archive.sky_region import parse_region
 from hapctl.processing.astrometry import propagation
 from sqlalchemy import text
@@ -75,7 +75,7 @@ def test_refresh_asks_again(run_hapctl, service):
 
 
 def test_people_read_a_table(run_hapctl, service):
-    assert "holds no Gaia sources" in run_hapctl("gaia", "status").stderr
+    assert "holds no reference sources" in run_hapctl("gaia", "status").stderr
     assert run_hapctl("gaia", "fetch", "--region", REGION).stdout.startswith("fetched ")
     shown = run_hapctl("gaia", "status")
     assert shown.stderr == ""
@@ -138,7 +138,7 @@ def test_load_a_file(run_hapctl, database_url, tmp_path, sky, runs):
     assert first.json()["rows_outside"] == len(sky) - 60
     assert run_hapctl(*arguments).json()["status"] == "unchanged"
     catalog = open_catalog(database_url)
-    found = sources_for(catalog, first.json()["run_id"], [parse_region(REGION)], offline=True)
+    found = reference_sources(catalog, first.json()["run_id"], [parse_region(REGION)], offline=True)
     catalog.close()
     assert len(found.stars) == 60
     assert runs() == [("gaia load", "done", 0)] * 2
