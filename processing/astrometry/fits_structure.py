@@ -210,7 +210,7 @@ def read_fits(path: Path, keep: Callable[[Header], bool] = keep_tables) -> list[
 def primary_header(path: Path) -> Header:
     """Read the primary header of a FITS file, plain or gzipped; errors as in :func:`read_fits`."""
     with _opened(path) as stream:
-        block = _read_header_block(path.name, stream, first=True)
+        block = read_header_block(path.name, stream, first=True)
     return parse_header(block or b"")
 
 
@@ -247,7 +247,7 @@ def read_fits_bytes(
 
 def _read_all(name: str, stream: BinaryIO, keep: Callable[[Header], bool]) -> list[Extension]:
     extensions: list[Extension] = []
-    while (block := _read_header_block(name, stream, first=not extensions)) is not None:
+    while (block := read_header_block(name, stream, first=not extensions)) is not None:
         header = parse_header(block)
         size = data_size(header)
         data = None
@@ -259,7 +259,7 @@ def _read_all(name: str, stream: BinaryIO, keep: Callable[[Header], bool]) -> li
     return extensions
 
 
-def _read_header_block(name: str, stream: BinaryIO, *, first: bool) -> bytes | None:
+def read_header_block(name: str, stream: BinaryIO, *, first: bool) -> bytes | None:
     """Read the blocks of one header; None at the end of the file or at bytes that are no header."""
     block = stream.read(BLOCK)
     if first and not block.startswith(b"SIMPLE  ="):

@@ -59,7 +59,7 @@ def headerlet_bytes(
     parts = [_header(_primary_cards(solution, suffix, date), history)]
     version = {"WCSDVARR": 0, "D2IMARR": 0}
     for index, chip in enumerate(solution.chips, start=1):
-        cards, tables = _table_cards(chip, version)
+        cards, tables = table_cards(chip, version)
         parts.append(_header(_chip_cards(solution, chip, index) + cards))
         parts += [_table(name, extver, table) for name, extver, table in tables]
     return b"".join(parts)
@@ -95,8 +95,8 @@ def _primary_cards(solution: WcsSolution, suffix: str, date: str | None) -> Card
     ]
     # stwcs attaches a headerlet only if it has a DATE, and takes a blank one.
     cards += [("DATE", keywords.get("DATE", "") if date is None else date)]
-    cards += [("WCSNAME", solution.name), ("DISTNAME", keywords.get("DISTNAME", _distortion_name(solution)))]
-    cards += [("SIPNAME", keywords.get("SIPNAME", _sip_name(solution)))]
+    cards += [("WCSNAME", solution.name), ("DISTNAME", keywords.get("DISTNAME", distortion_name(solution)))]
+    cards += [("SIPNAME", keywords.get("SIPNAME", sip_name(solution)))]
     cards += [(name, keywords.get(name, default)) for name, default in _REQUIRED.items()]
     cards += [(name, keywords.get(name)) for name in ("RMS_RA", "RMS_DEC")]
     cards += [("NMATCH", keywords.get("NMATCHES")), ("CATALOG", keywords.get("CATALOG", catalog))]
@@ -108,19 +108,21 @@ def _present(cards: Cards) -> Cards:
     return [(name, value) for name, value in cards if value is not None]
 
 
-def _distortion_name(solution: WcsSolution) -> str:
+def distortion_name(solution: WcsSolution) -> str:
     """Return DISTNAME as stwcs builds it: SIPNAME-npol-d2im, by the roots of the reference files."""
     keywords = solution.keywords
-    sip = str(keywords.get("SIPNAME", _sip_name(solution)))
-    return f"{sip}-{_reference_root(keywords.get('NPOLFILE'))}-{_reference_root(keywords.get('D2IMFILE'))}"
+    sip = str(keywords.get("SIPNAME", sip_name(solution)))
+    return f"{sip}-{reference_root(keywords.get('NPOLFILE'))}-{reference_root(keywords.get('D2IMFILE'))}"
 
 
-def _sip_name(solution: WcsSolution) -> str:
-    root = _reference_root(solution.keywords.get("IDCTAB"))
+def sip_name(solution: WcsSolution) -> str:
+    """Return SIPNAME as stwcs builds it: rootname and root of the IDCTAB."""
+    root = reference_root(solution.keywords.get("IDCTAB"))
     return root if root == "NOMODEL" else f"{solution.rootname}_{root}"
 
 
-def _reference_root(file: HeaderValue) -> str:
+def reference_root(file: HeaderValue) -> str:
+    """Return the root of a reference file (``iref$y7b1516qi_npl.fits``: y7b1516qi); NOMODEL for none."""
     name = str(file or "").strip()
     if name in ("", "N/A"):
         return "NOMODEL"
@@ -140,19 +142,20 @@ def _chip_cards(solution: WcsSolution, chip: ChipWcs, index: int) -> Cards:
         ("WCSNAME", solution.name),
         ("WCSTYPE", solution.keywords.get("WCSTYPE", wcstype_text(solution.name))),
     ]
-    cards += [("RADESYS", solution.keywords.get("RADESYS", "ICRS")), ("ORIENTAT", _orientation(chip))]
+    cards += [("RADESYS", solution.keywords.get("RADESYS", "ICRS")), ("ORIENTAT", orientation(chip))]
     cards += [("TG_ENAME", "SCI"), ("TG_EVER", chip.extver), ("TG_CHIP", chip.chip)]
     cards += [("TG_NAX1", chip.shape[1]), ("TG_NAX2", chip.shape[0]), ("IDCSCALE", chip.idcscale)]
     cards += [(name, solution.keywords.get(name)) for name in _CHIP_ORDER]
-    return _present(cards + _sip_cards("A", chip.sip_a) + _sip_cards("B", chip.sip_b))
+    return _present(cards + sip_cards("A", chip.sip_a) + sip_cards("B", chip.sip_b))
 
 
-def _orientation(chip: ChipWcs) -> float:
+def orientation(chip: ChipWcs) -> float:
     """Return ORIENTAT: position angle of the y axis, degrees east of north."""
     return math.degrees(math.atan2(chip.cd[1], chip.cd[3]))
 
 
-def _sip_cards(axis: str, coefficients: NDArray[np.float64] | None) -> Cards:
+def sip_cards(axis: str, coefficients: NDArray[np.float64] | None) -> Cards:
+    """Return the SIP cards of an axis, A or B: the order and the coefficients that are not 0."""
     if coefficients is None:
         return []
     order = len(coefficients) - 1
@@ -163,7 +166,7 @@ def _sip_cards(axis: str, coefficients: NDArray[np.float64] | None) -> Cards:
     return [(f"{axis}_ORDER", order), *values]
 
 
-def _table_cards(chip: ChipWcs, version: dict[str, int]) -> tuple[Cards, list[tuple[str, int, LookupTable]]]:
+def table_cards(chip: ChipWcs, version: dict[str, int]) -> tuple[Cards, list[tuple[str, int, LookupTable]]]:
     """Return the cards that refer to a chip's tables, and the tables with the versions they get."""
     cards: Cards = []
     tables: list[tuple[str, int, LookupTable]] = []
@@ -182,16 +185,26 @@ def _table_cards(chip: ChipWcs, version: dict[str, int]) -> tuple[Cards, list[tu
 
 
 def _table(name: str, version: int, table: LookupTable) -> bytes:
+    return _header(table_header(name, version, table)) + _pad(table_values(table), b"\0")
+
+
+def table_values(table: LookupTable) -> bytes:
+    """Return the nodes of a lookup table as FITS stores them."""
+    return bytes(table.values.astype(">f4").tobytes())
+
+
+def table_header(name: str, version: int, table: LookupTable) -> Cards:
+    """Return the cards of the extension of a lookup table."""
     ny, nx = table.values.shape
     cards: Cards = [("XTENSION", "IMAGE"), ("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", nx), ("NAXIS2", ny)]
     cards += [("PCOUNT", 0), ("GCOUNT", 1), ("EXTNAME", name), ("EXTVER", version)]
     for keyword, pair in (("CRPIX", table.crpix), ("CRVAL", table.crval), ("CDELT", table.cdelt)):
         cards += [(f"{keyword}{axis}", pair[axis - 1]) for axis in (1, 2)]
-    return _header(cards) + _pad(table.values.astype(">f4").tobytes(), b"\0")
+    return cards
 
 
 def _header(cards: Cards, history: Iterable[str] = ()) -> bytes:
-    lines = [_card(keyword, value) for keyword, value in cards]
+    lines = [card_text(keyword, value) for keyword, value in cards]
     lines += [f"HISTORY {line}"[:CARD] for line in history]
     return _pad("".join(line.ljust(CARD) for line in [*lines, "END"]).encode("ascii", "replace"), b" ")
 
@@ -200,7 +213,8 @@ def _pad(content: bytes, fill: bytes) -> bytes:
     return content + fill * (-len(content) % BLOCK)
 
 
-def _card(keyword: str, value: HeaderValue) -> str:
+def card_text(keyword: str, value: HeaderValue) -> str:
+    """Return a card as text, its number with all digits; a long string is several cards."""
     if isinstance(value, bool):
         return f"{keyword:8}= {'T' if value else 'F':>20}"
     if isinstance(value, int):

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from hapctl.ext.writing import big_endian
+from hapctl.processing.astrometry.fits_sums import folded, sum32, with_sums
 from hapctl.processing.errors import RefusedError, TooLargeError
-from hapctl.processing.imaging.fits_sums import folded, sum32, with_sums
 from numpy.typing import NDArray
 
 _BLOCK = 2880
