@@ -1,9 +1,9 @@
 """Point sources of a chip with good positions: background, matched filter, effective PSF fit, flags.
 
 The finder looks for local maxima of the image filtered with a Gaussian of the stars' width; the
-positions come from a fit of an effective PSF made from the chip's own stars, done twice, the second
-time with the light of the neighbours taken away, so that the bright stars of a crowded field keep
-good centroids. Everything suspicious is kept and flagged. Pixels are 0-based.
+positions come from a fit of an effective PSF made from the chip's own stars, done again with the light
+of the neighbours taken away, so that the bright stars of a crowded field keep good centroids.
+Everything suspicious is kept and flagged. Pixels are 0-based.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -11,11 +11,20 @@ from enum import IntFlag
 
 import numpy as np
 from hapctl.processing.astrometry import effective_psf, peak_finding
-from hapctl.processing.astrometry.effective_psf import EffectivePsf, StarFits
+from hapctl.processing.astrometry.effective_psf import ChipPixels, EffectivePsf, Neighbours, StarFits
 from hapctl.processing.astrometry.peak_finding import DetectionSettings
+from hapctl.processing.astrometry.psf_building import chip_psf, noise_slope
+from hapctl.processing.astrometry.trailing import image_elongation
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+PASSES = 3
+"""How often stars with neighbours are fitted again without the neighbours' light."""
+LONGEST_CORE = 8
+"""A column of more saturated pixels than this is no star's core but bleeding."""
 
 
 class SourceFlag(IntFlag):
@@ -29,6 +38,7 @@ class SourceFlag(IntFlag):
     NEAR_SATURATED = 32
     EXTENDED = 64
     POOR_FIT = 128
+    BLEEDING = 256
 
 
 UNFIT = (
@@ -38,6 +48,7 @@ UNFIT = (
     | SourceFlag.HOT_PIXEL
     | SourceFlag.EXTENDED
     | SourceFlag.POOR_FIT
+    | SourceFlag.BLEEDING
 )
 """A source with one of these is not used in a fit."""
 
@@ -51,7 +62,7 @@ class Detections:
     x, y : ndarray, float64
         Position, 0-based pixels.
     x_err, y_err : ndarray, float64
-        Standard errors, pixels.
+        Standard errors, pixels: of the noise and of the PSF, larger where the fit is worse than these allow.
     flux, snr : ndarray, float64
         PSF flux (image units) and its ratio to its error.
     sharpness : ndarray, float64
@@ -67,6 +78,14 @@ class Detections:
         Width of the chip's effective PSF, pixels.
     psf_stars : int
         How many stars that PSF was made from (0: a Gaussian).
+    elongation : float
+        Long over short axis that the chip's sources have in common; 1 where there are too few to tell.
+    elongation_angle : float
+        Direction of the long axis, degrees from x towards y, -90 to 90.
+    psf : EffectivePsf or None
+        The model the sources were fitted with; None where nothing was found.
+    chi_squared : ndarray, float64
+        Reduced, of the fit.
     """
 
     x: Array
@@ -81,6 +100,10 @@ class Detections:
     flags: NDArray[np.int32]
     fwhm: float
     psf_stars: int
+    elongation: float
+    elongation_angle: float
+    psf: EffectivePsf | None
+    chi_squared: Array
 
     def __len__(self) -> int:
         return len(self.x)
@@ -103,7 +126,7 @@ class Detections:
         return (self.flags & int(UNFIT)) == 0
 
 
-_SCALARS = ("fwhm", "psf_stars")
+_SCALARS = ("fwhm", "psf_stars", "elongation", "elongation_angle", "psf")
 
 
 def detect_sources(
@@ -111,6 +134,8 @@ def detect_sources(
     error: NDArray[np.float32],
     quality: NDArray[np.integer],
     settings: DetectionSettings | None = None,
+    *,
+    psf: EffectivePsf | None = None,
 ) -> Detections:
     """Find and measure the point sources of one chip.
 
@@ -122,6 +147,9 @@ def detect_sources(
     quality : ndarray of int, shape (ny, nx)
         DQ array.
     settings : DetectionSettings, optional
+    psf : EffectivePsf, optional
+        Taken where the chip has too few stars to make its own, in place of a Gaussian: the `Detections.psf`
+        of another exposure of the same detector and filter, close in time.
 
     Returns
     -------
@@ -134,99 +162,128 @@ def detect_sources(
     column, row = peak_finding.peaks(filtered, image, variance, chosen)
     if len(column) == 0:
         return _empty(chosen.fwhm)
-    psf = peak_finding.chip_psf(image, variance, filtered, saturated, column, row, chosen)
-    fits, neighbours = _fitted(psf, image, variance, column, row)
-    return _described(psf, fits, neighbours, image, saturated, quality, column, row, chosen)
+    pixels = ChipPixels(image, variance, noise_slope(image, variance, column, row))
+    spoilt = _touched(saturated, column, row, effective_psf.MODEL_RADIUS)
+    model = chip_psf(pixels, column, row, filtered[row, column], spoilt, chosen.fwhm, psf)
+    fits = _fitted(model, pixels, column, row)
+    flags = _flags(fits, image.shape, saturated, quality, column, row, chosen)
+    return _tidied(_described(model, fits, flags, image), chosen)
 
 
-def _fitted(
-    psf: EffectivePsf,
-    image: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-) -> tuple[StarFits, Array]:
-    """Fit all stars, then those with neighbours twice more without their light; also that light's share."""
+def _fitted(psf: EffectivePsf, pixels: ChipPixels, column: Indices, row: Indices) -> StarFits:
+    """Fit all stars, then those with neighbours again without the neighbours' light."""
     x, y = column.astype(np.float64), row.astype(np.float64)
-    fits = effective_psf.fit_stars(psf, image, variance, x, y, steps=7)
-    share = np.zeros(len(x))
-    close = _with_neighbours(column, row)
-    if len(close) == 0:
-        return fits, share
-    mine, lines = column[close], row[close]
-    noise = effective_psf.stamps(variance, mine, lines, effective_psf.FIT_RADIUS)
-    squares = effective_psf.stamps(image, mine, lines, effective_psf.FIT_RADIUS)
-    near = fits.chosen(close)
-    for _ in range(2):
-        light = _neighbour_light(psf, near, image.shape, mine, lines)
-        near = effective_psf.fit_stamps(psf, squares - light, noise, mine, lines, near.x, near.y, steps=4)
-        share[close] = light.sum(axis=(1, 2)) / np.maximum(near.flux, 1e-30)
-    return fits.replaced(close, near), share
+    fits = effective_psf.fit_stars(psf, pixels, x, y, column, row)
+    pairs = _pairs(column, row)
+    close = np.unique(pairs)
+    for _ in range(PASSES if len(close) else 0):
+        near = _neighbours(pairs, close, fits, column, row)
+        again = effective_psf.fit_stars(
+            psf, pixels, fits.x[close], fits.y[close], column[close], row[close], neighbours=near
+        )
+        fits = fits.replaced(close, again)
+    return fits
 
 
-def _with_neighbours(column: NDArray[np.intp], row: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Indices of stars with another whose model reaches their fitted pixels."""
+def _pairs(column: Indices, row: Indices) -> Indices:
+    """Pairs of stars of which the model of one may reach the fitted pixels of the other, shape (n, 2)."""
     from scipy.spatial import cKDTree
 
     reach = effective_psf.MODEL_RADIUS + effective_psf.FIT_RADIUS + 1
-    pairs = cKDTree(np.column_stack([column, row])).query_pairs(reach, p=np.inf, output_type="ndarray")
-    return np.unique(pairs.ravel())
+    pairs: Indices = cKDTree(np.column_stack([column, row])).query_pairs(
+        reach, p=np.inf, output_type="ndarray"
+    )
+    return pairs
 
 
-def _neighbour_light(
-    psf: EffectivePsf,
+def _neighbours(pairs: Indices, close: Indices, fits: StarFits, column: Indices, row: Indices) -> Neighbours:
+    """The neighbours of the stars `close`; what is no believable star has no light."""
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    believable = fits.converged(column, row) & (fits.misfit < 1.0)
+    both = both[believable[both[:, 1]]]
+    both = both[np.lexsort((both[:, 1], both[:, 0]))]
+    first = np.searchsorted(both[:, 0], np.append(close, len(fits)))
+    sources = np.column_stack([fits.x, fits.y, fits.flux])
+    return Neighbours(first.astype(np.intp), np.ascontiguousarray(both[:, 1]), sources)
+
+
+def _flags(
     fits: StarFits,
     shape: tuple[int, ...],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-) -> Array:
-    """What all other stars' models put on the fitted square of each star."""
-    radius, wide = effective_psf.FIT_RADIUS, effective_psf.MODEL_RADIUS
-    believable = np.where(fits.converged & (fits.misfit < 1.0), fits.flux, 0.0)
-    value = effective_psf.model_values(psf, fits.x, fits.y, column, row, wide)
-    value *= believable[:, None, None]
-    steps = np.arange(-wide, wide + 1)
-    flat = (row[:, None, None] + steps[None, :, None]) * shape[1] + column[:, None, None] + steps
-    total = np.bincount(flat.ravel(), weights=value.ravel(), minlength=shape[0] * shape[1])
-    here = slice(wide - radius, wide + radius + 1)
-    return total[flat[:, here, here]] - value[:, here, here]
-
-
-def _described(
-    psf: EffectivePsf,
-    fits: StarFits,
-    neighbours: Array,
-    image: NDArray[np.float32],
-    saturated: NDArray[np.bool_],
+    saturated: Mask,
     quality: NDArray[np.integer],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
+    column: Indices,
+    row: Indices,
     settings: DetectionSettings,
-) -> Detections:
-    sharpness = _sharpness(psf, fits, image, column, row)
-    snr = fits.flux / np.maximum(fits.flux_err, 1e-30)
-    flags = np.zeros(len(column), dtype=np.int32)
+) -> NDArray[np.int32]:
+    flags = np.zeros(len(fits), dtype=np.int32)
 
-    def mark(where: NDArray[np.bool_], flag: SourceFlag) -> None:
+    def mark(where: Mask, flag: SourceFlag) -> None:
         flags[where] |= int(flag)
 
     mark(_touched(saturated, column, row, 1), SourceFlag.SATURATED)
-    mark(_touched(saturated, column, row, 5), SourceFlag.NEAR_SATURATED)
-    hot = (quality & settings.hot_bits) != 0
-    mark(hot[row, column] & (sharpness > 1.3), SourceFlag.HOT_PIXEL)
-    mark((sharpness > 1.6) | ((sharpness > 1.3) & (fits.misfit > 0.25)), SourceFlag.COSMIC_RAY)
-    mark(sharpness < 0.5, SourceFlag.EXTENDED)
-    mark(neighbours > 0.5, SourceFlag.BLENDED)
-    mark(~fits.converged | (fits.misfit > _misfit_limit(fits.misfit, snr)), SourceFlag.POOR_FIT)
-    ny, nx = image.shape
+    mark(_touched(saturated, column, row, effective_psf.MODEL_RADIUS), SourceFlag.NEAR_SATURATED)
+    mark(_touched(_bleeding(saturated), column, row, 2), SourceFlag.BLEEDING)
+    hot = (quality[row, column] & settings.hot_bits) != 0
+    mark(hot & (fits.sharpness > 1.3), SourceFlag.HOT_PIXEL)
+    mark(_too_sharp(fits), SourceFlag.COSMIC_RAY)
+    mark(fits.sharpness < 0.5, SourceFlag.EXTENDED)
+    mark(fits.contamination > 0.5, SourceFlag.BLENDED)
+    mark(~fits.converged(column, row) | _too_poor(fits), SourceFlag.POOR_FIT)
+    mark(_at_edge(column, row, shape), SourceFlag.EDGE)
+    return flags
+
+
+def _too_sharp(fits: StarFits) -> Mask:
+    """Narrower than the PSF beyond doubt, or narrower and of another shape."""
+    beyond = fits.sharpness - 1.0
+    doubt = np.maximum(fits.sharpness_err, 0.06)
+    return (fits.sharpness > 1.6) | (beyond > 4.0 * doubt) | ((beyond > 0.3) & (fits.misfit > 0.25))
+
+
+def _too_poor(fits: StarFits) -> Mask:
+    """Bright stars are held to the chip's own quality of fit; faint ones are allowed their noise."""
+    snr = fits.flux / np.maximum(fits.flux_err, 1e-30)
+    bright = (snr > 50) & np.isfinite(fits.misfit)
+    usual = float(np.median(fits.misfit[bright])) if np.count_nonzero(bright) >= 10 else 0.1
+    poor: Mask = fits.misfit > np.maximum(0.15, 4.0 * usual) + 12.0 / np.maximum(snr, 1.0)
+    return poor
+
+
+def _bleeding(saturated: Mask) -> Mask:
+    """Saturated pixels of columns that are too long for a star's core."""
+    bleeding = np.zeros_like(saturated)
+    column, row = np.nonzero(saturated.T)
+    if len(column) == 0:
+        return bleeding
+    starts = np.flatnonzero((np.diff(column, prepend=-1) != 0) | (np.diff(row, prepend=-2) != 1))
+    lengths = np.diff(np.append(starts, len(column)))
+    long = np.repeat(lengths > LONGEST_CORE, lengths)
+    bleeding[row[long], column[long]] = True
+    return bleeding
+
+
+def _at_edge(column: Indices, row: Indices, shape: tuple[int, ...]) -> Mask:
+    ny, nx = shape
     margin = effective_psf.MODEL_RADIUS + 2
-    outside = np.minimum.reduce([column, row, nx - 1 - column, ny - 1 - row]) < margin
-    mark(outside, SourceFlag.EDGE)
-    found = Detections(
-        fits.x, fits.y, fits.x_err, fits.y_err, fits.flux, snr, sharpness, fits.misfit, neighbours,
-        flags, psf.fwhm, psf.stars,
+    outside: Mask = np.minimum.reduce([column, row, nx - 1 - column, ny - 1 - row]) < margin
+    return outside
+
+
+def _described(
+    psf: EffectivePsf, fits: StarFits, flags: NDArray[np.int32], image: NDArray[np.float32]
+) -> Detections:
+    snr = fits.flux / np.maximum(fits.flux_err, 1e-30)
+    reduced = fits.chi_squared / np.maximum(fits.freedom, 1.0)
+    # What the model does not explain, an unseen neighbour most often, moves the star too.
+    doubt = np.sqrt(np.maximum(reduced - 1.0, 1.0))
+    whole = (flags & int(UNFIT & ~(SourceFlag.POOR_FIT | SourceFlag.EXTENDED))) == 0
+    elongation, angle = image_elongation(image, fits.x[whole], fits.y[whole], fits.flux[whole])
+    return Detections(
+        fits.x, fits.y, doubt * fits.x_err, doubt * fits.y_err, fits.flux, snr, fits.sharpness, fits.misfit,
+        fits.contamination, flags, psf.fwhm, psf.stars, elongation, angle, psf,
+        reduced,
     )  # fmt: skip
-    return _tidied(found, settings)
 
 
 def _tidied(found: Detections, settings: DetectionSettings) -> Detections:
@@ -236,7 +293,7 @@ def _tidied(found: Detections, settings: DetectionSettings) -> Detections:
     return found.chosen(_first_of_twins(found.x, found.y))
 
 
-def _first_of_twins(x: Array, y: Array) -> NDArray[np.bool_]:
+def _first_of_twins(x: Array, y: Array) -> Mask:
     from scipy.spatial import cKDTree
 
     first = np.ones(len(x), dtype=bool)
@@ -246,45 +303,14 @@ def _first_of_twins(x: Array, y: Array) -> NDArray[np.bool_]:
     return first
 
 
-def _misfit_limit(misfit: Array, snr: Array) -> Array:
-    """Bright stars are held to the chip's own quality of fit; faint ones are allowed their noise."""
-    bright = misfit[(snr > 50) & np.isfinite(misfit)]
-    usual = float(np.median(bright)) if len(bright) >= 10 else 0.1
-    return np.maximum(0.15, 4.0 * usual) + 12.0 / np.maximum(snr, 1.0)
-
-
-def _sharpness(
-    psf: EffectivePsf,
-    fits: StarFits,
-    image: NDArray[np.float32],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-) -> Array:
-    """Peak pixel less the mean of its eight neighbours, over the same of the model."""
-    centre_x, centre_y = np.rint(fits.x).astype(np.intp), np.rint(fits.y).astype(np.intp)
-    ny, nx = image.shape
-    centre_x, centre_y = np.clip(centre_x, 1, nx - 2), np.clip(centre_y, 1, ny - 2)
-    model = effective_psf.model_values(psf, fits.x, fits.y, centre_x, centre_y, 1)
-    data = effective_psf.stamps(image, centre_x, centre_y, 1)
-    expected = _curvature(model) * fits.flux
-    return _curvature(data) / np.where(expected > 0, expected, np.inf)
-
-
-def _curvature(squares: Array) -> Array:
-    centre = squares[:, 1, 1]
-    return centre - (squares.sum(axis=(1, 2)) - centre) / 8.0
-
-
-def _touched(
-    mask: NDArray[np.bool_], column: NDArray[np.intp], row: NDArray[np.intp], radius: int
-) -> NDArray[np.bool_]:
+def _touched(mask: Mask, column: Indices, row: Indices, radius: int) -> Mask:
     """Whether the square round each source holds a pixel of the mask."""
     steps = np.arange(-radius, radius + 1)
     squares = mask[row[:, None, None] + steps[:, None], column[:, None, None] + steps]
-    touched: NDArray[np.bool_] = squares.any(axis=(1, 2))
+    touched: Mask = squares.any(axis=(1, 2))
     return touched
 
 
 def _empty(fwhm: float) -> Detections:
     a = np.zeros(0)
-    return Detections(a, a, a, a, a, a, a, a, a, np.zeros(0, dtype=np.int32), fwhm, 0)
+    return Detections(a, a, a, a, a, a, a, a, a, np.zeros(0, dtype=np.int32), fwhm, 0, 1.0, 0.0, None, a)

@@ -3,59 +3,105 @@
 The effective PSF is the response of a pixel to a star as a function of the star's offset from the
 pixel's centre (Anderson & King 2000, PASP 112, 1360): the pixel's own size is in it, so that an
 undersampled image is fitted without integrating anything, and without a bias that depends on where
-in its pixel a star falls. It is kept as a cubic spline on a grid four times finer than the pixels.
-Everything here is vectorised over the stars of a chip. Pixels are 0-based.
+in its pixel a star falls. It is kept as a cubic spline on a grid four times finer than the pixels,
+each coefficient a low-order polynomial of the place on the chip. Pixels are 0-based.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
+from hapctl.ext import star_fitting
 from numpy.typing import NDArray
 
-OVERSAMPLING = 4
+OVERSAMPLING = star_fitting.OVERSAMPLING
 FIT_RADIUS = 2
 MODEL_RADIUS = 5
 _MARGIN = 8  # nodes beyond the model radius, so that a star may move by two pixels from its start
 HALF = MODEL_RADIUS * OVERSAMPLING + _MARGIN
+STEPS = 12
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Domain = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ChipPixels:
+    """What stars are fitted to.
+
+    Attributes
+    ----------
+    image : ndarray, shape (ny, nx), float32
+        Background-subtracted.
+    variance : ndarray, shape (ny, nx), float32
+        Of each pixel; infinite where a pixel is not to be used.
+    slope : float
+        Variance that a unit of light brings: 1 for electrons, 1 / exposure time for electrons per second.
+    """
+
+    image: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    slope: float
 
 
 @dataclass(frozen=True)
 class EffectivePsf:
-    """A constant effective PSF of one chip.
+    """The effective PSF of one chip.
 
     Attributes
     ----------
-    coefficients : ndarray, shape (n, n), float64
-        Cubic B-spline coefficients on the oversampled grid, centre at the middle node.
+    coefficients : ndarray, shape (terms, n, n), float64
+        Cubic B-spline coefficients on the oversampled grid, centre at the middle node; each term is
+        multiplied by a polynomial of the place on the chip (`basis`).
     fwhm : float
-        Full width at half maximum of the effective PSF, pixels.
+        Full width at half maximum of the mean effective PSF, pixels.
     stars : int
         How many stars it was made from; 0 for a Gaussian.
     error : float
-        Scatter of single pixels of bright stars about the model, as a fraction of the model's value.
+        Its error as a fraction of its peak: variances are larger by error^2 flux^2 peak value.
+    domain : tuple of 4 float
+        Least and largest x and y of the stars it was made from, pixels: beyond, it stays as at the border.
     """
 
     coefficients: Array
     fwhm: float
     stars: int = 0
     error: float = 0.02
+    domain: Domain = (0.0, 1.0, 0.0, 1.0)
+
+    @property
+    def peak(self) -> float:
+        """Share of the light in the central pixel of a star that falls on its centre."""
+        middle = self.coefficients[0, HALF - 1 : HALF + 2, HALF - 1 : HALF + 2]
+        weights = np.array([1.0, 4.0, 1.0]) / 6.0
+        return float(weights @ middle @ weights)
+
+    def basis(self, x: Array, y: Array) -> Array:
+        """Factors of the terms at places on the chip, shape (n, terms)."""
+        return polynomials(x, y, self.domain, len(self.coefficients))
 
 
 @dataclass(frozen=True)
 class StarFits:
-    """What a fit of the effective PSF gave for each star.
+    """What a fit of the effective PSF gave for each star; all arrays have shape (n,).
 
     Attributes
     ----------
-    x, y, flux, background : ndarray, shape (n,)
+    x, y, flux, background : ndarray
         Position (0-based pixels), flux within the model radius and local level, image units.
-    x_err, y_err, flux_err : ndarray, shape (n,)
-        Standard errors from the noise of the pixels.
-    misfit : ndarray, shape (n,)
+    x_err, y_err, flux_err : ndarray
+        Standard errors from the noise of the pixels and the error of the PSF.
+    misfit : ndarray
         Sum of absolute residuals over the fitted pixels, divided by the flux (0 is perfect).
-    converged : ndarray, shape (n,), bool
-        The last step was below 0.01 pixel and the position stayed within 1.5 pixels of its start.
+    chi_squared, freedom : ndarray
+        Weighted sum of squared residuals, and how many pixels it has beyond the four unknowns.
+    sensitivity : ndarray
+        Sum over the fitted pixels of flux^2 times the PSF's value over the pixel's variance.
+    sharpness, sharpness_err : ndarray
+        Peak pixel less the mean of its eight neighbours, over the same of the model; its error from noise.
+    contamination : ndarray
+        Light of the neighbours in the fitted pixels over the star's own.
+    moved : ndarray
+        Length of the last step, pixels.
     """
 
     x: Array
@@ -66,218 +112,107 @@ class StarFits:
     y_err: Array
     flux_err: Array
     misfit: Array
-    converged: NDArray[np.bool_]
+    chi_squared: Array
+    freedom: Array
+    sensitivity: Array
+    sharpness: Array
+    sharpness_err: Array
+    contamination: Array
+    moved: Array
 
-    def chosen(self, keep: NDArray[np.intp]) -> "StarFits":
-        """The stars of these indices."""
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def chosen(self, keep: Indices | NDArray[np.bool_]) -> "StarFits":
+        """The stars of these indices, or of a mask."""
         return StarFits(*(getattr(self, f.name)[keep] for f in fields(self)))
 
-    def replaced(self, places: NDArray[np.intp], others: "StarFits") -> "StarFits":
+    def replaced(self, places: Indices, others: "StarFits") -> "StarFits":
         """These fits with those of `others` at the indices `places`."""
         columns = [getattr(self, f.name).copy() for f in fields(self)]
         for column, f in zip(columns, fields(self), strict=True):
             column[places] = getattr(others, f.name)
         return StarFits(*columns)
 
+    def converged(self, column: Indices, row: Indices) -> NDArray[np.bool_]:
+        """Whether the fit came to rest near its start, on enough pixels, with positive flux."""
+        near = (np.abs(self.x - column) < 1.5) & (np.abs(self.y - row) < 1.5)
+        enough = self.freedom >= (2 * FIT_RADIUS + 1) ** 2 // 2 - 3
+        return near & enough & (self.moved < 0.01) & (self.flux > 0) & np.isfinite(self.x_err)
 
-def gaussian_psf(fwhm: float) -> EffectivePsf:
-    """A Gaussian effective PSF, as a start or where a chip has too few stars.
 
-    Parameters
+@dataclass(frozen=True)
+class Neighbours:
+    """Which sources shine into the squares of which stars.
+
+    Attributes
     ----------
-    fwhm : float
-        Full width at half maximum, pixels.
+    first : ndarray of int, shape (n + 1,)
+    other : ndarray of int
+        The neighbours of star i are rows ``other[first[i]:first[i + 1]]`` of `sources`.
+    sources : ndarray, shape (m, 3)
+        x, y, flux.
     """
-    return psf_from_samples(gaussian_samples(fwhm), stars=0, error=0.05)
+
+    first: Indices
+    other: Indices
+    sources: Array
 
 
-def evaluate(
-    psf: EffectivePsf, x: Array, y: Array, column: NDArray[np.intp], row: NDArray[np.intp], radius: int
-) -> tuple[Array, Array, Array]:
-    """Value and slopes of the model on a square of pixels round each star.
+def polynomials(x: Array, y: Array, domain: Domain, terms: int) -> Array:
+    """The first `terms` polynomials of the place (by order: 1, 3, 6 or 10), shape (n, terms).
 
-    Parameters
-    ----------
-    psf : EffectivePsf
-    x, y : ndarray, shape (n,)
-        Positions of the stars, 0-based pixels.
-    column, row : ndarray of int, shape (n,)
-        The central pixel of each square.
-    radius : int
-        The square has ``2 * radius + 1`` pixels a side.
-
-    Returns
-    -------
-    value, by_x, by_y : ndarray, shape (n, k, k)
-        The fraction of the flux in each pixel [row, column], and its change with the star's x and y.
+    Each axis runs from -1 to 1 over the domain, and stays there beyond it.
     """
-    patches, (weight_x, slope_x), (weight_y, slope_y) = _surroundings(psf, x, y, column, row, radius)
-    weights = np.stack(
-        [
-            _outer(weight_y, weight_x),
-            -OVERSAMPLING * _outer(weight_y, slope_x),
-            -OVERSAMPLING * _outer(slope_y, weight_x),
-        ],
-        axis=2,
-    )
-    side = 2 * radius + 1
-    result = (patches @ weights).reshape(len(x), side, side, 3)
-    return result[..., 0], result[..., 1], result[..., 2]
-
-
-def model_values(
-    psf: EffectivePsf, x: Array, y: Array, column: NDArray[np.intp], row: NDArray[np.intp], radius: int
-) -> Array:
-    """The value alone, as from `evaluate`, shape (n, k, k)."""
-    patches, (weight_x, _), (weight_y, _) = _surroundings(psf, x, y, column, row, radius)
-    side = 2 * radius + 1
-    values: Array = (patches @ _outer(weight_y, weight_x)[:, :, None]).reshape(len(x), side, side)
-    return values
-
-
-def _surroundings(
-    psf: EffectivePsf, x: Array, y: Array, column: NDArray[np.intp], row: NDArray[np.intp], radius: int
-) -> tuple[Array, tuple[Array, Array], tuple[Array, Array]]:
-    """The 4 x 4 spline coefficients round each pixel, shape (n, k * k, 16), and the weights of x and y."""
-    first_x, part_x = _nodes(column - x, radius)
-    first_y, part_y = _nodes(row - y, radius)
-    steps = (OVERSAMPLING * np.arange(2 * radius + 1))[:, None] + np.arange(4)
-    columns = first_x[:, None, None] + steps
-    rows = (first_y[:, None, None] + steps) * psf.coefficients.shape[1]
-    flat = rows[:, :, None, :, None] + columns[:, None, :, None, :]
-    patches = psf.coefficients.ravel()[flat].reshape(len(x), len(steps) ** 2, 16)
-    return patches, _spline_weights(part_x), _spline_weights(part_y)
+    least_x, largest_x, least_y, largest_y = domain
+    u = np.clip(2.0 * (x - least_x) / max(largest_x - least_x, 1.0) - 1.0, -1.0, 1.0)
+    v = np.clip(2.0 * (y - least_y) / max(largest_y - least_y, 1.0) - 1.0, -1.0, 1.0)
+    u2, v2 = u * u - 1.0 / 3.0, v * v - 1.0 / 3.0
+    columns = (np.ones_like(u), u, v, u2, u * v, v2, u * (u * u - 0.6), u2 * v, u * v2, v * (v * v - 0.6))
+    return np.ascontiguousarray(np.stack(columns[:terms], axis=1))
 
 
 def fit_stars(
     psf: EffectivePsf,
-    image: NDArray[np.float32],
-    variance: NDArray[np.float32],
+    pixels: ChipPixels,
     x: Array,
     y: Array,
+    column: Indices,
+    row: Indices,
     *,
-    radius: int = FIT_RADIUS,
-    steps: int = 8,
-    background: bool = True,
+    neighbours: Neighbours | None = None,
+    steps: int = STEPS,
 ) -> StarFits:
     """Fit position, flux and local level of each star by weighted least squares (Gauss-Newton).
 
     Parameters
     ----------
     psf : EffectivePsf
-    image, variance : ndarray, shape (ny, nx)
-        Background-subtracted image and its variance; an infinite variance leaves a pixel out.
+    pixels : ChipPixels
     x, y : ndarray, shape (n,)
-        Start positions, 0-based pixels, at least `radius` from the edges.
-    radius : int
-        Half the side of the fitted square.
+        Start positions, 0-based pixels.
+    column, row : ndarray of int, shape (n,)
+        Middle pixel of each fitted square, at least FIT_RADIUS from the edges.
+    neighbours : Neighbours, optional
+        Their light is taken away first.
     steps : int
-        Number of Gauss-Newton steps.
-    background : bool
-        Fit a constant level under each star.
+        Most Gauss-Newton steps.
 
     Returns
     -------
     StarFits
-        The variance of a pixel is that of the noise plus (psf.error times the model) squared.
+        The variance of a pixel is that of its background, of the photons that the *model* puts there (the
+        data's own would make bright pixels seem too certain or too uncertain by their noise), and of the PSF.
     """
-    column, row = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-    data, noise = stamps(image, column, row, radius), stamps(variance, column, row, radius)
-    return fit_stamps(psf, data, noise, column, row, x, y, steps=steps, background=background)
-
-
-def fit_stamps(
-    psf: EffectivePsf,
-    data: Array,
-    noise: Array,
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-    x: Array,
-    y: Array,
-    *,
-    steps: int = 8,
-    background: bool = True,
-) -> StarFits:
-    """As `fit_stars`, on squares already cut out (shape (n, k, k)), e.g. with the neighbours taken away."""
-    radius = data.shape[1] // 2
-    here_x, here_y = x.astype(np.float64), y.astype(np.float64)
-    flux = np.zeros(len(x))
-    level = np.zeros(len(x))
-    inverse = np.where(np.isfinite(noise), 1.0 / np.maximum(noise, 1e-30), 0.0)
-    moved = np.full(len(x), np.inf)
-    normal = np.zeros((len(x), 4, 4))
-    for step in range(steps):
-        value, by_x, by_y = evaluate(psf, here_x, here_y, column, row, radius)
-        if step == 0:
-            flux, level = _start(data, inverse, value, background)
-        weight = inverse / (1.0 + inverse * (psf.error * flux[:, None, None] * value) ** 2)
-        residual = data - flux[:, None, None] * value - level[:, None, None]
-        slopes = np.stack(
-            [value, np.full_like(value, float(background)), flux[:, None, None] * by_x,
-             flux[:, None, None] * by_y], axis=3,
-        ).reshape(len(x), -1, 4)  # fmt: skip
-        weighted = slopes * weight.reshape(len(x), -1, 1)
-        normal = np.swapaxes(weighted, 1, 2) @ slopes
-        right = np.swapaxes(weighted, 1, 2) @ residual.reshape(len(x), -1, 1)
-        change = np.linalg.solve(_regular(normal), right)[:, :, 0]
-        shift = np.clip(change[:, 2:], -0.5, 0.5)
-        flux, level = flux + change[:, 0], level + change[:, 1]
-        here_x, here_y = _kept_near(here_x + shift[:, 0], column), _kept_near(here_y + shift[:, 1], row)
-        moved = np.hypot(shift[:, 0], shift[:, 1])
-    value = model_values(psf, here_x, here_y, column, row, radius)
-    residual = data - flux[:, None, None] * value - level[:, None, None]
-    used = inverse > 0
-    misfit = np.sum(np.abs(residual) * used, axis=(1, 2)) / np.maximum(np.abs(flux), 1e-30)
-    variances = np.diagonal(np.linalg.inv(_regular(normal)), axis1=1, axis2=2)
-    errors = np.sqrt(np.maximum(variances, 0.0))
-    near = (np.abs(here_x - column) < 1.5) & (np.abs(here_y - row) < 1.5)
-    converged = (moved < 0.01) & near & (flux > 0) & (used.sum(axis=(1, 2)) > data.shape[1] ** 2 // 2)
-    return StarFits(here_x, here_y, flux, level, errors[:, 2], errors[:, 3], errors[:, 0], misfit, converged)
-
-
-def stamps(image: NDArray[np.float32], column: NDArray[np.intp], row: NDArray[np.intp], radius: int) -> Array:
-    """Squares of ``2 * radius + 1`` pixels round each (row, column), shape (n, k, k), float64."""
-    steps = np.arange(-radius, radius + 1)
-    rows = row[:, None, None] + steps[None, :, None]
-    columns = column[:, None, None] + steps[None, None, :]
-    return image[rows, columns].astype(np.float64)
-
-
-def _nodes(offset: Array, radius: int) -> tuple[NDArray[np.intp], Array]:
-    place = (offset - radius) * OVERSAMPLING + HALF
-    node = np.floor(place).astype(np.intp)
-    last = 2 * HALF - 2 - 2 * radius * OVERSAMPLING
-    return np.clip(node - 1, 0, last - 1), place - node
-
-
-def _spline_weights(part: Array) -> tuple[Array, Array]:
-    rest = 1.0 - part
-    weights = np.stack(
-        [rest**3, 3 * part**3 - 6 * part**2 + 4, 3 * rest**3 - 6 * rest**2 + 4, part**3], axis=1
+    near = neighbours or Neighbours(
+        np.zeros(len(x) + 1, dtype=np.intp), np.zeros(0, np.intp), np.zeros((0, 3))
     )
-    slopes = np.stack([-(rest**2), 3 * part**2 - 4 * part, -3 * rest**2 + 4 * rest, part**2], axis=1)
-    return weights / 6.0, slopes / 2.0
-
-
-def _outer(rows: Array, columns: Array) -> Array:
-    return (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), 16)
-
-
-def _start(data: Array, inverse: Array, value: Array, background: bool) -> tuple[Array, Array]:
-    level = np.median(data, axis=(1, 2)) * 0.5 if background else np.zeros(len(data))
-    weighted = inverse * value
-    flux = np.sum(weighted * (data - level[:, None, None]), axis=(1, 2))
-    return flux / np.maximum(np.sum(weighted * value, axis=(1, 2)), 1e-30), level
-
-
-def _regular(normal: Array) -> Array:
-    """Keep the equations solvable where a star has too few pixels or a parameter is not fitted."""
-    scale = np.diagonal(normal, axis1=1, axis2=2)
-    return normal + np.eye(4) * np.where(scale > 0, scale * 1e-9, 1.0)[:, :, None]
-
-
-def _kept_near(position: Array, pixel: NDArray[np.intp]) -> Array:
-    return np.clip(position, pixel - 1.9, pixel + 1.9)
+    columns = star_fitting.fit_stars(
+        psf.coefficients, psf.basis(x, y), pixels.image, pixels.variance, np.column_stack([x, y]),
+        np.column_stack([column, row]), near.first, near.other, near.sources,
+        FIT_RADIUS, steps, pixels.slope, psf.error**2 * psf.peak, True,
+    )  # fmt: skip
+    return StarFits(*np.ascontiguousarray(columns.T))
 
 
 def grid() -> Array:
@@ -292,19 +227,37 @@ def gaussian_samples(fwhm: float) -> Array:
     return normalised(profile[:, None] * profile[None, :])
 
 
+def gaussian_psf(fwhm: float) -> EffectivePsf:
+    """A Gaussian effective PSF, as a start or where a chip has too few stars.
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum, pixels.
+    """
+    return psf_from_samples(gaussian_samples(fwhm)[None], stars=0, error=0.05)
+
+
 def normalised(samples: Array) -> Array:
     """Samples whose sum over the pixels within the model radius is 1, for any phase on average."""
+    return samples / light_within(samples)
+
+
+def light_within(samples: Array) -> float:
+    """Sum over the pixels within the model radius, the average over the phases."""
     x, y = np.meshgrid(grid(), grid())
-    inside = np.hypot(x, y) <= MODEL_RADIUS
-    return samples / (samples[inside].sum() / OVERSAMPLING**2)
+    return float(samples[np.hypot(x, y) <= MODEL_RADIUS].sum() / OVERSAMPLING**2)
 
 
-def psf_from_samples(samples: Array, stars: int, error: float) -> EffectivePsf:
-    """The model whose values at the nodes are given."""
-    from scipy.ndimage import spline_filter
+def psf_from_samples(
+    samples: Array, stars: int, error: float, domain: Domain = (0.0, 1.0, 0.0, 1.0)
+) -> EffectivePsf:
+    """The model whose terms have the given values at the nodes, shape (terms, n, n)."""
+    from scipy.ndimage import spline_filter1d
 
-    coefficients = spline_filter(samples, order=3, mode="mirror")
-    return EffectivePsf(coefficients, _width(samples), stars, error)
+    rows = spline_filter1d(samples, order=3, axis=1, mode="mirror")
+    coefficients = np.ascontiguousarray(spline_filter1d(rows, order=3, axis=2, mode="mirror"))
+    return EffectivePsf(coefficients, _width(samples[0]), stars, error, domain)
 
 
 def _width(samples: Array) -> float:
@@ -315,3 +268,11 @@ def _width(samples: Array) -> float:
     fine = zoom(middle, 4, order=3)
     area = np.count_nonzero(fine > 0.5 * fine.max()) * (8.0 / (fine.shape[0] - 1)) ** 2
     return float(2.0 * np.sqrt(area / np.pi))
+
+
+def stamps(image: NDArray[np.float32], column: Indices, row: Indices, radius: int) -> Array:
+    """Squares of ``2 * radius + 1`` pixels round each (row, column), shape (n, k, k), float64."""
+    steps = np.arange(-radius, radius + 1)
+    rows = row[:, None, None] + steps[None, :, None]
+    columns = column[:, None, None] + steps[None, None, :]
+    return image[rows, columns].astype(np.float64)

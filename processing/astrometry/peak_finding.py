@@ -1,15 +1,18 @@
-"""Where the sources of a chip may be: background, matched filter, local maxima, stars for the PSF."""
+"""Where the sources of a chip may be: background, matched filter, local maxima."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from hapctl.ext import finding
 from hapctl.processing.astrometry import effective_psf
-from hapctl.processing.astrometry.effective_psf import EffectivePsf
-from hapctl.processing.astrometry.psf_building import build_psf
+from hapctl.processing.astrometry.background import background_mesh, segment_starts, spline_places
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Array = NDArray[np.float64]
+EDGE = effective_psf.MODEL_RADIUS + 1
+"""No peaks are looked for so near to an edge, pixels: a star's model must fit on the chip."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,129 @@ class DetectionSettings:
     saturated_bits: int = 256 | 2048
     hot_bits: int = 16
     mesh: int = 64
+
+
+@dataclass(frozen=True)
+class SearchedChip:
+    """A chip made ready for measuring, and where its sources may be.
+
+    Attributes
+    ----------
+    image, variance : ndarray, shape (ny, nx), float32
+        Background-subtracted image (bad pixels 0) and its variance (bad and saturated pixels infinite).
+    saturated : ndarray, shape (ny, nx), bool
+    column, row : ndarray of int, shape (n,)
+        Local maxima of the filtered image, brightest first.
+    brightness : ndarray, shape (n,), float32
+        Their values there.
+    """
+
+    image: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    saturated: NDArray[np.bool_]
+    column: NDArray[np.intp]
+    row: NDArray[np.intp]
+    brightness: NDArray[np.float32]
+
+
+def search_chip(
+    science: NDArray[np.float32],
+    error: NDArray[np.float32],
+    quality: NDArray[np.integer],
+    settings: DetectionSettings,
+) -> SearchedChip:
+    """Find where the sources of a chip may be, in one sweep over its pixels.
+
+    The image is filtered with a Gaussian of the stars' width; a local maximum above 0.7 times the
+    threshold counts, unless it is a cosmic ray's spike. Of more than ``max_sources`` the brightest stay,
+    but in every part of the chip a share of them.
+
+    Parameters
+    ----------
+    science, error : ndarray, shape (ny, nx)
+        Image and its standard error, same units; an error that is not above 0 and finite is replaced by
+        the scatter of the background.
+    quality : ndarray of int, shape (ny, nx)
+        DQ array; flags of 16 bits.
+    settings : DetectionSettings
+
+    Returns
+    -------
+    SearchedChip
+    """
+    science, error = _plain(science, np.float32), _plain(error, np.float32)
+    flags = _plain(quality.view(np.uint16) if quality.dtype == np.int16 else quality, np.uint16)
+    mesh = background_mesh(science, flags, settings.bad_bits | settings.saturated_bits, settings.mesh)
+    first_row, row_weights = spline_places(science.shape[0], mesh.level.shape[0])
+    first_column, column_weights = spline_places(science.shape[1], mesh.level.shape[1])
+    kernel = _kernel(settings.fwhm).astype(np.float32)
+    image, variance = np.empty_like(science), np.empty_like(science)
+    saturated = np.empty(science.shape, dtype=np.uint8)
+    column, row, brightness = finding.searched(
+        science,
+        error,
+        flags,
+        settings.bad_bits,
+        settings.saturated_bits,
+        max(mesh.scatter, 1e-20) ** 2,
+        mesh.nodes(),
+        first_row,
+        row_weights,
+        segment_starts(first_column, mesh.level.shape[1] + 1),
+        np.ascontiguousarray(column_weights.T),
+        kernel,
+        EDGE,
+        (0.7 * settings.threshold * float(np.sum(_kernel(settings.fwhm) ** 2))) ** 2,
+        _sharpest(settings.fwhm),
+        image,
+        variance,
+        saturated,
+    )
+    best = spread_brightest(column, row, brightness, science.shape, settings.max_sources)
+    return SearchedChip(
+        image,
+        variance,
+        saturated.view(np.bool_),
+        column[best].astype(np.intp),
+        row[best].astype(np.intp),
+        brightness[best],
+    )
+
+
+def _plain(array: NDArray[np.generic], kind: type[np.generic]) -> NDArray[Any]:
+    """The array as the kernel takes it: that type, this machine's byte order, columns contiguous."""
+    plain = array.astype(kind, copy=False)
+    return plain if plain.strides[1] == plain.itemsize else np.ascontiguousarray(plain)
+
+
+def spread_brightest(
+    column: NDArray[np.integer],
+    row: NDArray[np.integer],
+    brightness: NDArray[np.floating],
+    shape: tuple[int, ...],
+    most: int,
+) -> NDArray[np.intp]:
+    """The brightest of some peaks, brightest first, not all of them in one crowded corner.
+
+    Half the places go to the brightest; the others are shared by 8 x 8 parts of the chip, each of which
+    takes its own brightest, so that a fit sees the entire chip.
+
+    Returns
+    -------
+    ndarray of int
+        Indices, `most` of them at the most.
+    """
+    order = np.argsort(-brightness, kind="stable")
+    if len(order) <= most:
+        return order
+    part = (8 * row[order].astype(np.int64) // shape[0]) * 8 + 8 * column[order].astype(np.int64) // shape[1]
+    by_part = np.argsort(part, kind="stable")
+    first = np.searchsorted(part[by_part], part[by_part])
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[by_part] = np.arange(len(order)) - first
+    rank[: most // 2] = -1
+    chosen = np.argsort(rank, kind="stable")[:most]
+    return order[np.sort(chosen)]
 
 
 def prepared(
@@ -128,48 +254,6 @@ def _spikes(image: NDArray[np.float32], row: NDArray[np.intp], column: NDArray[n
     total = np.maximum(squares, 0).sum(axis=1)
     spiky: NDArray[np.bool_] = squares[:, 7:].sum(axis=1) > 0.9 * total
     return spiky
-
-
-def chip_psf(
-    image: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    filtered: NDArray[np.float32],
-    saturated: NDArray[np.bool_],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-    settings: DetectionSettings,
-) -> EffectivePsf:
-    """The effective PSF from bright stars without a rival within reach; a Gaussian where there are few."""
-    best = _model_stars(filtered, saturated, column, row)
-    psf = effective_psf.gaussian_psf(settings.fwhm)
-    for count in (60, 300):
-        some = best[:count]
-        x, y = column[some].astype(np.float64), row[some].astype(np.float64)
-        psf = build_psf(image, variance, x, y, psf.fwhm)
-    if not 0.65 * settings.fwhm < psf.fwhm < 1.8 * settings.fwhm:
-        return effective_psf.gaussian_psf(settings.fwhm)  # made from galaxies, clipped or quantised pixels
-    return psf
-
-
-def _model_stars(
-    filtered: NDArray[np.float32],
-    saturated: NDArray[np.bool_],
-    column: NDArray[np.intp],
-    row: NDArray[np.intp],
-) -> NDArray[np.intp]:
-    """Indices of stars fit to make a PSF from: no saturated pixel, no neighbour of a tenth within reach."""
-    from scipy.spatial import cKDTree
-
-    radius = effective_psf.MODEL_RADIUS
-    touched = (effective_psf.stamps(saturated.astype(np.float32), column, row, radius) > 0).any(axis=(1, 2))
-    tree = cKDTree(np.column_stack([column, row]))
-    pairs = tree.query_pairs(1.8 * radius, output_type="ndarray")
-    brightness = filtered[row, column]
-    rivalled = np.zeros(len(column), dtype=bool)
-    for star, other in ((0, 1), (1, 0)):
-        rival = brightness[pairs[:, other]] > 0.1 * brightness[pairs[:, star]]
-        rivalled[pairs[rival, star]] = True
-    return np.nonzero(~touched & ~rivalled)[0]
 
 
 def roundness_of(image: NDArray[np.float32], x: Array, y: Array) -> Array:
