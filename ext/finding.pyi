@@ -1,0 +1,38 @@
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+build: ModuleType
+
+def mesh_samples(
+    science: NDArray[np.float32],
+    quality: NDArray[np.uint16],
+    masked: int,
+    row_edges: NDArray[np.int32],
+    column_edges: NDArray[np.int32],
+    samples: NDArray[np.float32],
+) -> None: ...
+def mesh_levels(
+    samples: NDArray[np.float32], least: int, level: NDArray[np.float64], scatter: NDArray[np.float64]
+) -> None: ...
+def searched(
+    science: NDArray[np.float32],
+    error: NDArray[np.float32],
+    quality: NDArray[np.uint16],
+    bad: int,
+    saturated: int,
+    least_variance: float,
+    mesh: NDArray[np.float32],
+    mesh_row: NDArray[np.int32],
+    row_weights: NDArray[np.float32],
+    segment_starts: NDArray[np.int32],
+    column_weights: NDArray[np.float32],
+    kernel: NDArray[np.float32],
+    edge: int,
+    level: float,
+    sharpest: float,
+    image: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    marks: NDArray[np.uint8],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]: ...
