@@ -48,10 +48,31 @@ class AcceptanceRule:
         errors, or within the floor.
     least_coverage : float
         Part of the footprint that the reference catalog must cover.
+    direct_radius_arcsec, direct_roll_deg : float
+        Reach within which positions are first taken as they are, before the search.
+    set_radius_arcsec, set_roll_deg : float
+        The same between exposures of one guide-star set.
+    motion_mas_per_year : float
+        Growth of tolerances with the years between exposures, for stars of no catalog.
+    least_stars, least_confirmed_stars : int
+        Least number of stars that tie an exposure or a group; the second where all of them are seen in two
+        exposures, and so are no cosmic rays.
+    most_log10_expected : float
+        Decimal logarithm of the expected number of chance matches of so many stars.
+    sure_log10_expected : float
+        Below this, decoys are not asked.
+    strong_log10_expected : float
+        Below this, the evidence is strong: it may contradict a prior.
+    most_prior_sigma : float
+        A correction stays within so many standard deviations of its prior, unless the evidence is strong.
+    most_chi_log10_chance : float
+        Decimal logarithm of the chance of residuals as large as those of a group's catalog stars.
+    least_improvement : float
+        Chi-squared of the previous solution less that of the new one, for the same stars, is at least this.
     """
 
     name: str = "align-default"
-    version: int = 1
+    version: int = 2
     search_radius_arcsec: float = 5.0
     search_roll_deg: float = 0.12
     search_tolerance_arcsec: float = 0.1
@@ -73,6 +94,19 @@ class AcceptanceRule:
     worst_exposure_sigma: float = 5.0
     worst_exposure_floor_mas: float = 3.0
     least_coverage: float = 0.5
+    direct_radius_arcsec: float = 0.3
+    direct_roll_deg: float = 0.006
+    set_radius_arcsec: float = 0.3
+    set_roll_deg: float = 0.006
+    motion_mas_per_year: float = 5.0
+    least_stars: int = 4
+    least_confirmed_stars: int = 3
+    most_log10_expected: float = -5.0
+    sure_log10_expected: float = -40.0
+    strong_log10_expected: float = -12.0
+    most_prior_sigma: float = 5.0
+    most_chi_log10_chance: float = -6.0
+    least_improvement: float = 0.0
 
     def content(self) -> dict[str, Any]:
         """The numbers alone, as they are kept in a policy row."""
@@ -164,6 +198,15 @@ class Evidence:
         Empty for a relative fit.
     figures : dict
         More that was found on the way, for the record; nothing is judged by it.
+    method : str
+        ``relative``, ``direct`` or ``histogram``.
+    log10_expected : float or None
+        Decimal logarithm of the expected number of chance matches; None where it was not asked for, and
+        `log10_chance` is judged in its place.
+    confirmed : int
+        Stars among `stars` that are seen in two exposures or more.
+    decoys : int or None
+        Decoys tried; None: as many as the rule says.
     """
 
     geometry: Geometry
@@ -176,6 +219,10 @@ class Evidence:
     rms_mas: float
     exposures: tuple[ExposureResidual, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    method: str = "histogram"
+    log10_expected: float | None = None
+    confirmed: int = 0
+    decoys: int | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +272,59 @@ def _summary(evidence: Evidence, rule: AcceptanceRule) -> str:
         f"{evidence.stars} stars ({evidence.geometry}), rms {evidence.rms_mas:.1f} mas at most in a "
         f"coordinate; no decoy of {rule.decoys} matched more than {evidence.decoy_score}"
     )
+
+
+def judge_match(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
+    """Apply a rule to the evidence of a match that priors, not a geometry, hold.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        With `log10_expected`.
+    rule : AcceptanceRule
+
+    Returns
+    -------
+    Verdict
+    """
+    broken = [*_too_few_held(evidence, rule), *_by_chance(evidence, rule), *_implausible(evidence, rule)]
+    if broken:
+        return Verdict(False, broken[0][0], "; ".join(text for _, text in broken))
+    return Verdict(True, "accepted", _match_summary(evidence))
+
+
+def _match_summary(evidence: Evidence) -> str:
+    decoys = f"; no decoy of {evidence.decoys} matched more than {evidence.decoy_score}"
+    return (
+        f"{evidence.stars} stars ({evidence.method}), rms {evidence.rms_mas:.1f} mas in the worse coordinate, "
+        f"10^{evidence.log10_expected:.1f} chance matches expected" + (decoys if evidence.decoys else "")
+    )
+
+
+def _too_few_held(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    confirmed = evidence.confirmed >= evidence.stars
+    least = rule.least_confirmed_stars if confirmed else rule.least_stars
+    if evidence.stars >= least:
+        return []
+    text = f"{evidence.stars} stars matched, {least} are needed"
+    if not confirmed:
+        text += (
+            f" ({rule.least_confirmed_stars} where all are seen in two exposures; {evidence.confirmed} are)"
+        )
+    return [("too-few-stars", text)]
+
+
+def _by_chance(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    broken = []
+    expected = evidence.log10_expected
+    if expected is None or not expected <= rule.most_log10_expected:
+        found = "an unknown number of" if expected is None else f"10^{expected:.1f}"
+        text = f"{found} chance matches of {evidence.stars} stars are expected"
+        broken.append(("chance-limit", f"{text}, 10^{rule.most_log10_expected:g} are allowed"))
+    if evidence.decoys and evidence.decoy_score >= evidence.stars:
+        text = f"one of {evidence.decoys} decoys matched {evidence.decoy_score} stars, the true list"
+        broken.append(("decoy-scores-as-high", f"{text} {evidence.stars}"))
+    return broken
 
 
 def _too_few(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def decoy_lists(reference: StarList, radius: float, count: int, seed: int = 0) -> Iterator[StarList]:
+def decoy_lists(
+    reference: StarList, radius: float, count: int, seed: int = 0, box: tuple[Array, Array] | None = None
+) -> Iterator[StarList]:
     """Make decoys of a reference list.
 
     Parameters
@@ -33,6 +35,8 @@ def decoy_lists(reference: StarList, radius: float, count: int, seed: int = 0) -
         How many.
     seed : int
         The same seed gives the same decoys.
+    box : tuple of ndarray, optional
+        Least and greatest corner of the box in which the list wraps round; its own by default.
 
     Yields
     ------
@@ -41,7 +45,7 @@ def decoy_lists(reference: StarList, radius: float, count: int, seed: int = 0) -
         shifted at random. Where the box is too small for the last kind it is left out.
     """
     random = np.random.default_rng(seed)
-    low, high = reference.points.min(axis=0), reference.points.max(axis=0)
+    low, high = box or (reference.points.min(axis=0), reference.points.max(axis=0))
     size = np.maximum(high - low, 1e-6)
     signs = [(-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)]
     if np.all(size > 4.5 * radius):

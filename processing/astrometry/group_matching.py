@@ -11,54 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from hapctl.processing.astrometry.acceptance import AcceptanceRule, Evidence, Verdict
+from hapctl.processing.astrometry.catalog_joining import CatalogMatch, join_catalog
+from hapctl.processing.astrometry.exposure_joining import Joining, join_exposures
 from hapctl.processing.astrometry.list_alignment import StarList
 from hapctl.processing.astrometry.plane import PlaneFit
+from hapctl.processing.astrometry.star_gathering import Identities, gather, usable
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Identities:
-    """Which source is which star, over a number of exposures.
-
-    Attributes
-    ----------
-    star : tuple of ndarray of int
-        For each exposure, the star of each of its sources; -1 for a source that is left out: seen in no other
-        exposure and of no catalog row, not finite, or with a neighbour it could be confused with.
-    reference : ndarray of int, shape (m,)
-        Row of the catalog of each star; -1 for a star of no catalog. Every star without a row is seen in two
-        exposures or more; one with a row in at least one.
-    """
-
-    star: tuple[Indices, ...]
-    reference: Indices
-
-    def __len__(self) -> int:
-        return len(self.reference)
-
-    def seen(self) -> Indices:
-        """In how many exposures each star is seen, shape (m,)."""
-        numbers = np.concatenate([own[own >= 0] for own in self.star]) if self.star else np.zeros(0, np.intp)
-        return np.bincount(numbers, minlength=len(self.reference))
-
-
-@dataclass(frozen=True)
-class CatalogMatch:
-    """A group on the catalog, or the try of it.
-
-    Attributes
-    ----------
-    verdict : Verdict
-        On the match alone; the joint solution is judged again.
-    evidence : Evidence or None
-        None where nothing matched; `Evidence.method` says how it was found.
-    """
-
-    verdict: Verdict
-    evidence: Evidence | None
+__all__ = ["Association", "CatalogMatch", "Identities", "associate", "gather"]
 
 
 @dataclass(frozen=True)
@@ -120,39 +82,88 @@ def associate(
     Association
         The same for the same input, bit by bit.
     """
-    raise NotImplementedError
+    numbers = range(len(lists))
+    clean = [sources.chosen(usable(sources)) for sources in lists]
+    joinings = join_exposures(clean, epochs, sets or [0] * len(lists), rule)
+    fits = {n: fit for group in joinings for n, fit in group.fits.items()}
+    groups: list[tuple[tuple[int, ...], CatalogMatch | None]] = []
+    for group in joinings:
+        match = None
+        if catalogs is not None:
+            match, onto = join_catalog(group.fits, clean, epochs, catalogs, rule)
+            fits |= onto
+        groups.append((tuple(sorted(group.fits)), match))
+    groups = _united(groups, clean)
+    all_fits = tuple(fits[n] for n in numbers)
+    tolerance = max(rule.absolute_match_arcsec, rule.relative_match_arcsec)
+    motion = rule.motion_mas_per_year / 1e3
+    identities = _together(
+        [
+            gather(
+                lists,
+                all_fits,
+                epochs,
+                catalogs if match is not None and match.verdict.accepted else None,
+                tolerance,
+                members=members,
+                motion=motion,
+            )
+            for members, match in groups
+        ]
+    )
+    relative, verdicts = _first_words(joinings)
+    return Association(
+        tuple(members for members, _ in groups),
+        all_fits,
+        identities,
+        relative,
+        verdicts,
+        tuple(match for _, match in groups),
+    )
 
 
-def gather(
-    lists: Sequence[StarList],
-    fits: Sequence[PlaneFit],
-    epochs: Sequence[float],
-    catalogs: Sequence[StarList] | None,
-    tolerances: float | Sequence[float],
-    *,
-    members: Sequence[int] | None = None,
-    motion: float = 0.005,
-) -> Identities:
-    """Say again which source is which star, now that places are known.
+def _united(
+    groups: Sequence[tuple[tuple[int, ...], CatalogMatch | None]], lists: Sequence[StarList]
+) -> list[tuple[tuple[int, ...], CatalogMatch | None]]:
+    """Groups on the catalog are one, under the strongest evidence; that with most sources comes first."""
+    on = [found for found in groups if found[1] is not None and found[1].verdict.accepted]
+    result = [found for found in groups if found not in on]
+    if on:
+        members = tuple(sorted(n for group, _ in on for n in group))
+        result.append((members, min((match for _, match in on), key=_chance)))
+    return sorted(result, key=lambda found: (-sum(len(lists[n]) for n in found[0]), found[0]))
 
-    Parameters
-    ----------
-    lists, epochs, catalogs
-        As given to `associate`.
-    fits : sequence of PlaneFit
-        Of each exposure, into one frame; into the catalog's where catalogs are given.
-    tolerances : float or sequence of float
-        Largest separation of a source from its star, arcsec, for each exposure; four standard errors of
-        source and star are added in quadrature.
-    members : sequence of int, optional
-        Only these exposures take part; all by default.
-    motion : float
-        Arcsec per year by which the tolerance of a star of no catalog grows with the years from its mean
-        epoch.
 
-    Returns
-    -------
-    Identities
-        One source of an exposure per star; sources with another candidate nearly as close are left out.
-    """
-    raise NotImplementedError
+def _chance(match: CatalogMatch | None) -> float:
+    if match is None or match.evidence is None or match.evidence.log10_expected is None:
+        return 0.0
+    return match.evidence.log10_expected
+
+
+def _together(parts: Sequence[Identities]) -> Identities:
+    """Identities of groups without common exposures, numbered on."""
+    star = [own.copy() for own in parts[0].star]
+    reference = parts[0].reference
+    for part in parts[1:]:
+        for own, more in zip(star, part.star, strict=True):
+            own[more >= 0] = more[more >= 0] + len(reference)
+        reference = np.concatenate([reference, part.reference])
+    return Identities(tuple(star), reference)
+
+
+def _first_words(joinings: Sequence[Joining]) -> tuple[dict[int, Evidence], dict[int, Verdict]]:
+    """Of each exposure the evidence and the verdict on its joining; acceptance before refusals."""
+    evidence: dict[int, Evidence] = {}
+    verdicts: dict[int, Verdict] = {}
+    for group in joinings:
+        for number, verdict in group.verdicts.items():
+            if verdict.accepted or number not in verdicts:
+                verdicts[number] = verdict
+                if number in group.evidence:
+                    evidence[number] = group.evidence[number]
+    for group in joinings:
+        begun = next(iter(group.fits))
+        if len(group.fits) > 1:
+            verdicts.pop(begun, None)
+            evidence.pop(begun, None)
+    return evidence, verdicts
