@@ -157,14 +157,14 @@ def detect_sources(
         Empty where the chip has no source above the threshold.
     """
     chosen = settings or DetectionSettings()
-    image, variance, saturated = peak_finding.prepared(science, error, quality, chosen)
-    filtered = peak_finding.filtered(image, chosen.fwhm)
-    column, row = peak_finding.peaks(filtered, image, variance, chosen)
+    chip = peak_finding.search_chip(science, error, quality, chosen)
+    image, variance, saturated = chip.image, chip.variance, chip.saturated
+    column, row = chip.column, chip.row
     if len(column) == 0:
         return _empty(chosen.fwhm)
     pixels = ChipPixels(image, variance, noise_slope(image, variance, column, row))
     spoilt = _touched(saturated, column, row, effective_psf.MODEL_RADIUS)
-    model = chip_psf(pixels, column, row, filtered[row, column], spoilt, chosen.fwhm, psf)
+    model = chip_psf(pixels, column, row, chip.brightness, spoilt, chosen.fwhm, psf)
     fits = _fitted(model, pixels, column, row)
     flags = _flags(fits, image.shape, saturated, quality, column, row, chosen)
     return _tidied(_described(model, fits, flags, image), chosen)

@@ -1,6 +1,7 @@
 """Where the sources of a chip may be: background, matched filter, local maxima."""
 
 from dataclasses import dataclass
+from math import erf, sqrt
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ from hapctl.ext import finding
 from hapctl.processing.astrometry import effective_psf
 from hapctl.processing.astrometry.background import background_mesh, segment_starts, spline_places
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 EDGE = effective_psf.MODEL_RADIUS + 1
@@ -170,90 +170,19 @@ def spread_brightest(
     return order[np.sort(chosen)]
 
 
-def prepared(
-    science: NDArray[np.float32],
-    error: NDArray[np.float32],
-    quality: NDArray[np.integer],
-    settings: DetectionSettings,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Background-subtracted image (bad pixels 0), variance (bad pixels infinite), saturated pixels."""
-    import sep
-
-    data = np.ascontiguousarray(science, dtype=np.float32)
-    saturated = (quality & settings.saturated_bits) != 0
-    bad = ((quality & settings.bad_bits) != 0) | ~np.isfinite(data)
-    mesh = min(settings.mesh, *data.shape)
-    background = sep.Background(
-        np.where(bad, np.float32(0), data), mask=bad | saturated, bw=mesh, bh=mesh, fw=3, fh=3
-    )
-    image = data - background.back(dtype=np.float32)
-    image[bad] = 0.0
-    variance = np.square(error, dtype=np.float32)
-    least = np.float32(max(background.globalrms, 1e-20)) ** 2
-    variance[~(np.isfinite(variance) & (variance > 0))] = least
-    variance[bad | saturated] = np.inf
-    return image, variance, saturated
-
-
-def filtered(image: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
-    """The image filtered with a Gaussian of the stars' width, in the middle of nine pixels at least."""
-    from scipy.ndimage import correlate1d
-
-    kernel = _kernel(fwhm).astype(np.float32)
-    once = correlate1d(image, kernel, axis=0, mode="constant")
-    twice: NDArray[np.float32] = correlate1d(once, kernel, axis=1, mode="constant")
-    return twice
-
-
 def _kernel(fwhm: float) -> Array:
     half = max(1, round(1.2 * fwhm))
     profile = np.exp(-0.5 * (np.arange(-half, half + 1) * 2.3548200450309493 / fwhm) ** 2)
     return profile / profile.sum()
 
 
-def peaks(
-    filtered: NDArray[np.float32],
-    image: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    settings: DetectionSettings,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Local maxima above the threshold, cosmic-ray spikes left out early, brightest first."""
-    edge = effective_psf.MODEL_RADIUS + 1
-    gain = float(np.sum(_kernel(settings.fwhm) ** 2))
-    inner = (slice(edge, -edge), slice(edge, -edge))
-    level = np.float32(0.7 * settings.threshold * gain)
-    above = filtered[inner] > level * np.sqrt(np.where(np.isfinite(variance[inner]), variance[inner], 0))
-    row, column = (index + edge for index in np.nonzero(above))
-    centre = filtered[row, column]
-    top = np.ones(len(row), dtype=bool)
-    for step_y, step_x in [(-1, -1), (-1, 0), (-1, 1), (0, -1)]:
-        top &= centre > filtered[row + step_y, column + step_x]
-        top &= centre >= filtered[row - step_y, column - step_x]
-    row, column, centre = row[top], column[top], centre[top]
-    order = np.argsort(-centre, kind="stable")
-    row, column = row[order], column[order]
-    spiky = _spikes(image, row, column) | (
-        image[row, column] > _sharpest(settings.fwhm) * filtered[row, column]
-    )
-    return column[~spiky][: settings.max_sources], row[~spiky][: settings.max_sources]
-
-
 def _sharpest(fwhm: float) -> float:
     """The largest ratio of peak pixel to filtered image that is believed of a star a fifth narrower."""
     kernel = _kernel(fwhm)
     half = len(kernel) // 2
-    edges = np.arange(-half, half + 2) - 0.5
-    star = np.diff(ndtr(edges * 2.3548200450309493 / (0.8 * fwhm)))
+    edges = (np.arange(-half, half + 2) - 0.5) * 2.3548200450309493 / (0.8 * fwhm)
+    star = np.diff([0.5 * erf(edge / sqrt(2.0)) for edge in edges])
     return 1.3 * float(star[half] / np.sum(kernel * star)) ** 2
-
-
-def _spikes(image: NDArray[np.float32], row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Peaks with more than nine tenths of the light of their 3 x 3 pixels in one or two pixels."""
-    squares = effective_psf.stamps(image, column, row, 1).reshape(len(row), 9)
-    squares.sort(axis=1)
-    total = np.maximum(squares, 0).sum(axis=1)
-    spiky: NDArray[np.bool_] = squares[:, 7:].sum(axis=1) > 0.9 * total
-    return spiky
 
 
 def roundness_of(image: NDArray[np.float32], x: Array, y: Array) -> Array:
