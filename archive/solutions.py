@@ -331,6 +331,11 @@ def _check_eligible(row: Any) -> None:
         )
 
 
+def model_solution_ids(connection: Connection, exposure_id: int) -> list[int]:
+    """Return the solutions of an exposure that its distortion models alone made (IDC), oldest first."""
+    return list(execute(connection, "model_solutions", {"exposure_id": exposure_id}).scalars())
+
+
 def load_solution(connection: Connection, solution_id: int) -> StoredSolution:
     """Read a solution back, complete.
 

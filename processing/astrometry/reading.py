@@ -1,8 +1,9 @@
 """The WCS solutions an HST file holds: primary, alternates A-Z, HDRLET extensions.
 
 Read as delivered, nothing corrected. What a solution must not be trusted for is said in
-``WcsSolution.problem``: chips of different names (three real headerlets are so), a chip missing,
-numbers that are not finite, a lookup table that ends before the chip does.
+``WcsSolution.problem``: chips of different names or not beside each other as the distortion model has
+them (``inconsistent``; three real headerlets are so), a chip missing, numbers that are not finite, a lookup
+table that ends before the chip does.
 
 SIP coefficients and lookup tables have no alternate versions in HST's files: an alternate whose
 CTYPE ends in ``-SIP`` shares those of the file (cards such as ``A_0_2O`` are left-overs and are
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from hapctl.processing.astrometry.chip_consistency import consistent
 from hapctl.processing.astrometry.fits_structure import (
     Extension,
     Header,
@@ -147,7 +149,8 @@ def solutions_in(extensions: list[Extension], name: str) -> list[FoundSolution]:
         for extension in extensions
         if text(extension.header, "XTENSION").upper() == "HDRLET" and extension.data
     ]
-    return found
+    judged = consistent([entry.solution for entry in found])
+    return [replace(entry, solution=solution) for entry, solution in zip(found, judged, strict=True)]
 
 
 def _checked(primary: WcsSolution, name: str) -> WcsSolution:

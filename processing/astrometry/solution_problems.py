@@ -73,7 +73,7 @@ def problem_of(name: str, names: list[str], chips: tuple[ChipWcs, ...]) -> str:
     """
     for chip, chip_name in zip(chips, names, strict=True):
         if chip_name != name:
-            return f"chips with different names: {name}, but SCI,{chip.extver} is {chip_name}"
+            return f"inconsistent: chips with different names: {name}, but SCI,{chip.extver} is {chip_name}"
     if repeated := repeated_chip(chips):
         return f"two chips for SCI,{repeated}"
     for chip in chips:

@@ -6,7 +6,7 @@ the file it came from.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hapctl.archive.exposures import lock_exposure
@@ -22,9 +22,11 @@ from hapctl.archive.solutions import (
     TableRow,
     WcsChipRow,
     load_solution,
+    model_solution_ids,
     record_solution_places,
     register_solutions,
 )
+from hapctl.processing.astrometry.chip_consistency import consistent
 from hapctl.processing.astrometry.content_hash import distortion_sha256, table_sha256, transformation_sha256
 from hapctl.processing.astrometry.footprint import (
     Ring,
@@ -83,8 +85,18 @@ def record_solutions(
     list of Registered
         solution_id of each, in order, and whether it is new.
     """
-    rows, content = solution_rows(rootname, solutions)
-    return register_solutions(connection, run_id, lock_exposure(connection, rootname), rows, content)
+    exposure_id = lock_exposure(connection, rootname)
+    rows, content = solution_rows(rootname, _judged(connection, exposure_id, solutions))
+    return register_solutions(connection, run_id, exposure_id, rows, content)
+
+
+def _judged(connection: Connection, exposure_id: int, new: Sequence[NewSolution]) -> list[NewSolution]:
+    """Mark solutions whose chips don't lie beside each other as the exposure's distortion model has them."""
+    if not any(len(one.solution.chips) > 1 for one in new):
+        return list(new)
+    known = (solution_from_catalog(connection, one) for one in model_solution_ids(connection, exposure_id))
+    judged = consistent([one.solution for one in new], known)
+    return [replace(one, solution=solution) for one, solution in zip(new, judged, strict=True)]
 
 
 def record_headerlet_place(connection: Connection, run_id: int, solution_id: int, path: str) -> None:
