@@ -296,7 +296,7 @@ def judge_match(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
 def _match_summary(evidence: Evidence) -> str:
     decoys = f"; no decoy of {evidence.decoys} matched more than {evidence.decoy_score}"
     return (
-        f"{evidence.stars} stars ({evidence.method}), rms {evidence.rms_mas:.1f} mas in the worse coordinate, "
+        f"{evidence.stars} stars ({evidence.method}), rms {evidence.rms_mas:.1f} mas in a coordinate, "
         f"10^{evidence.log10_expected:.1f} chance matches expected" + (decoys if evidence.decoys else "")
     )
 

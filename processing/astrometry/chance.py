@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class SearchFigures:
     @classmethod
     def from_figures(cls, figures: Mapping[str, float]) -> "SearchFigures":
         """From what `figures` gave."""
-        plain = {f.name: figures[f"search_{f.name}"] for f in fields(cls)}
+        plain: dict[str, Any] = {f.name: figures[f"search_{f.name}"] for f in fields(cls)}
         return cls(**plain | {"reference": int(plain["reference"]), "trials": int(plain["trials"])})
 
 

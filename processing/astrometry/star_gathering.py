@@ -170,8 +170,8 @@ def gather(
 
 def usable(sources: StarList) -> NDArray[np.bool_]:
     """Rows with finite positions and positive finite errors."""
-    good: NDArray[np.bool_] = np.isfinite(sources.points).all(axis=1)
-    good &= np.isfinite(sources.errors) & (sources.errors > 0)
+    known = np.isfinite(sources.points).all(axis=1) & np.isfinite(sources.errors)
+    good: NDArray[np.bool_] = known & (sources.errors > 0)
     return good
 
 
@@ -195,7 +195,7 @@ def _of_catalog(
 def _clear_pairs(
     points: Array, errors: Array, stars: Array, star_errors: Array, tolerance: float
 ) -> tuple[Indices, Indices, Array]:
-    """Pairs without a rival on either side; and each point's distance from the nearest star, in tolerances."""
+    """Pairs without a rival on either side; and each point's distance from its star, in tolerances."""
     from scipy.spatial import cKDTree
 
     distance, star = cKDTree(stars).query(points, k=2)

@@ -7,11 +7,12 @@ the number of such matches that chance would give. Positions are tangent-plane c
 come brightest first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from hapctl.processing.astrometry.chance import SearchFigures, local_density
 from hapctl.processing.astrometry.decoys import decoy_lists
+from hapctl.processing.astrometry.few_stars import MOST_FEW, MOST_PAIRS, SIGMAS, best_place, pairs_in_reach
 from hapctl.processing.astrometry.fitting import robust_weights
 from hapctl.processing.astrometry.list_alignment import MatchSettings, StarList, search
 from hapctl.processing.astrometry.matching import match_mutual
@@ -20,10 +21,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-_FEW = 40
-"""Pairs among which every two propose a place."""
-_SIGMAS = 3.0
-"""Standard errors of a pair that are added in quadrature to the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +96,25 @@ def match_lists(sources: StarList, reference: StarList, how: Search) -> ListMatc
     """
     if len(sources) < 2 or len(reference) < 2:
         return None
+    if len(reference) <= MOST_FEW:
+        pairs = pairs_in_reach(sources.points, reference.points, how.settings)
+        if len(pairs[0]) <= MOST_PAIRS:
+            place = best_place(sources, reference, pairs, how.settings)
+            return None if place is None else settle(sources, reference, place, how, tight=True)
     peak = search(sources, reference, how.settings)
     if peak is None or peak.count < 2:
         return None
-    return settle(sources, reference, peak.fit, how, peak.log10_chance)
+    return settle(sources, reference, peak.fit, how, log10_chance=peak.log10_chance)
 
 
 def settle(
-    sources: StarList, reference: StarList, start: PlaneFit, how: Search, log10_chance: float = 0.0
+    sources: StarList,
+    reference: StarList,
+    start: PlaneFit,
+    how: Search,
+    *,
+    tight: bool = False,
+    log10_chance: float = 0.0,
 ) -> ListMatch | None:
     """Match and fit in turn, from a rough place to the tight tolerance.
 
@@ -116,6 +124,8 @@ def settle(
     start : PlaneFit
         Good to the tolerance of the search.
     how : Search
+    tight : bool
+        The start is good to the tightest tolerance.
     log10_chance : float
         Of the search's peak, for the record.
 
@@ -127,10 +137,7 @@ def settle(
     settings = how.settings
     bright = sources.chosen(slice(None, 3 * settings.search_stars))
     about = bright.points.mean(axis=0)
-    tolerance, fit = 1.5 * settings.tolerance, start
-    pairs = _paired(bright, reference, fit, tolerance, settings)
-    if 2 <= len(pairs[0]) <= _FEW:
-        fit, tolerance = _agreed(bright, reference, pairs, fit, how), settings.least_tolerance
+    tolerance, fit = settings.least_tolerance if tight else 1.5 * settings.tolerance, start
     last: tuple[Indices, Indices] | None = None
     for turn in range(12):
         final = tolerance <= settings.least_tolerance
@@ -163,7 +170,7 @@ def search_figures(
         Searches of which this is the best.
     """
     pair_errors = np.hypot(sources.errors[match.source], reference.errors[match.reference])
-    tolerance = np.sqrt(how.settings.least_tolerance**2 + _SIGMAS**2 * np.mean(pair_errors**2))
+    tolerance = np.sqrt(how.settings.least_tolerance**2 + SIGMAS**2 * np.mean(pair_errors**2))
     placed = match.fit(sources.points)
     spread = reference.points - reference.points.mean(axis=0)
     return SearchFigures(
@@ -182,10 +189,10 @@ def _paired(
 ) -> tuple[Indices, Indices]:
     """Mutual neighbours within the tolerance and their errors, of the usual difference in magnitude."""
     widest = float(np.quantile(reference.errors, 0.95))
-    reach = np.sqrt(tolerance**2 + _SIGMAS**2 * (sources.errors**2 + widest**2))
+    reach = np.sqrt(tolerance**2 + SIGMAS**2 * (sources.errors**2 + widest**2))
     placed = fit(sources.points)
     mine, theirs = match_mutual(placed, reference.points, reach)
-    allowed = tolerance**2 + _SIGMAS**2 * (sources.errors[mine] ** 2 + reference.errors[theirs] ** 2)
+    allowed = tolerance**2 + SIGMAS**2 * (sources.errors[mine] ** 2 + reference.errors[theirs] ** 2)
     good = np.sum((placed[mine] - reference.points[theirs]) ** 2, axis=1) <= allowed
     good &= _usual(sources.magnitudes[mine] - reference.magnitudes[theirs], settings.magnitude_limit)
     return mine[good], theirs[good]
@@ -250,47 +257,6 @@ def held_fit(
     dx, dy, grow, turn = np.linalg.lstsq(normal, right, rcond=1e-14)[0]
     matrix = np.array([[1.0 + grow, -turn], [turn, 1.0 + grow]])
     return PlaneFit(about + np.array([dx, dy]) - matrix @ about, matrix)
-
-
-def _agreed(
-    sources: StarList, reference: StarList, pairs: tuple[Indices, Indices], start: PlaneFit, how: Search
-) -> PlaneFit:
-    """Of the places that one pair or two propose, that with which most pairs agree tightly."""
-    mine, theirs = pairs
-    points, stars = sources.points[mine], reference.points[theirs]
-    errors = np.hypot(sources.errors[mine], reference.errors[theirs])
-    allowed = how.settings.least_tolerance**2 + _SIGMAS**2 * errors**2
-    rolls, anchors, targets = _proposals(points, stars, start, how.settings)
-    c, s = np.cos(rolls), np.sin(rolls)
-    arm = points[None, :, :] - anchors[:, None, :]
-    x = targets[:, None, 0] + c[:, None] * arm[..., 0] - s[:, None] * arm[..., 1]
-    y = targets[:, None, 1] + s[:, None] * arm[..., 0] + c[:, None] * arm[..., 1]
-    size = (x - stars[:, 0]) ** 2 + (y - stars[:, 1]) ** 2
-    score = np.sum(np.clip(1.0 - size / allowed, 0.0, None), axis=1) + np.sum(size <= allowed, axis=1)
-    best = int(np.argmax(score))
-    turn = PlaneFit.similarity(np.zeros(2), float(np.degrees(rolls[best])))
-    return PlaneFit(targets[best] - turn(anchors[best][None, :])[0], turn.matrix)
-
-
-def _proposals(
-    points: Array, stars: Array, start: PlaneFit, settings: MatchSettings
-) -> tuple[Array, Array, Array]:
-    """Roll (radian), a point, where it goes: of each pair with the roll of the search, and of each two."""
-    first, second = np.triu_indices(len(points), 1)
-    mine, theirs = points[second] - points[first], stars[second] - stars[first]
-    roll = np.arctan2(mine[:, 0] * theirs[:, 1] - mine[:, 1] * theirs[:, 0], np.sum(mine * theirs, axis=1))
-    step = settings.tolerance / max(float(np.ptp(points, axis=0).max()), 1.0)
-    good = np.abs(roll) <= np.radians(settings.roll_deg) + step
-    first, second = first[good], second[good]
-    rolls = np.concatenate([np.full(len(points), np.radians(start.roll_deg)), roll[good]])
-    anchors = np.concatenate([points, 0.5 * (points[first] + points[second])])
-    targets = np.concatenate([stars, 0.5 * (stars[first] + stars[second])])
-    return rolls, anchors, targets
-
-
-def narrowed(how: Search, **changes: float) -> Search:
-    """The same search with other numbers in its settings."""
-    return replace(how, settings=replace(how.settings, **changes))
 
 
 def decoy_score(sources: StarList, reference: StarList, how: Search, *, count: int, least: int) -> int:
