@@ -1,4 +1,4 @@
-"""Alignments as rows: groups of exposures fitted together, every attempt, every matched star."""
+"""Alignments as rows: groups of exposures fitted together, members, every attempt, every matched star."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,21 +6,27 @@ from datetime import datetime
 from typing import Any, Literal
 
 from hapctl.archive.runs import canonical_json
-from hapctl.sql import read_sql
-from sqlalchemy import Connection, text
+from hapctl.archive.statements import execute
+from sqlalchemy import Connection
 
-Method = Literal["relative", "absolute"]
+Method = Literal["relative", "absolute", "joint"]
 Outcome = Literal["accepted", "refused", "unchanged"]
+Scope = Literal["visit", "tile", "exposures"]
 
 
 @dataclass(frozen=True)
-class PolicyRow:
-    """A policy in force."""
+class NewGroup:
+    """A group to be recorded; the names are those of the table ``alignment_group``."""
 
+    scope: Scope
+    scope_name: str
+    visit: str | None
+    detector: str | None
+    catalog: str | None
+    inputs_sha256: str
+    part: int
     policy_id: int
-    name: str
-    version: int
-    content: Mapping[str, Any]
+    figures: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,21 @@ class GroupRow:
     kind: Literal["relative", "absolute"]
     catalog: str | None
     run_id: int
+
+
+@dataclass(frozen=True)
+class NewMember:
+    """An exposure of a joint solution; the names are those of the table ``alignment_member``."""
+
+    exposure_id: int
+    solution_id: int
+    guide_star_set: int
+    prior: Mapping[str, Any]
+    centre: Sequence[float]
+    correction: Sequence[float]
+    covariance: Sequence[float]
+    predicted_error_mas: float
+    common_floor_mas: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,7 @@ class GroupMember:
     rms_dec_mas: float | None
     headerlet: bytes | None
     path: str | None
+    predicted_error_mas: float | None
     in_force: bool | None
     active_origin: str | None
     active_wcsname: str | None
@@ -77,6 +99,12 @@ class StarMatches:
     used: Sequence[bool]
     magnitude: Sequence[float | None]
     snr: Sequence[float]
+    group_star: Sequence[int | None]
+    catalog_ra: Sequence[float | None]
+    catalog_dec: Sequence[float | None]
+    catalog_residual_ra_mas: Sequence[float | None]
+    catalog_residual_dec_mas: Sequence[float | None]
+    instrumental_magnitude: Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -109,6 +137,9 @@ class NewAttempt:
     covered_fraction: float | None = None
     solution_id: int | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    ladder_policy_id: int | None = None
+    ladder_step: int | None = None
+    inputs_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,60 +156,64 @@ class RepeatedAttempt:
     rms_ra_mas: float | None
     rms_dec_mas: float | None
     solution_id: int | None
+    alignment_group_id: int | None
 
 
-def _execute(connection: Connection, statement: str, parameters: Any = None) -> Any:
-    return connection.execute(text(read_sql(f"statements/{statement}.sql")), parameters)
+@dataclass(frozen=True)
+class PointingFacts:
+    """What the catalog knows of how an exposure was pointed.
+
+    Attributes
+    ----------
+    fgs_lock : str or None
+        FGSLOCK.
+    header : mapping
+        The primary header of its file in force.
+    """
+
+    fgs_lock: str | None
+    header: Mapping[str, Any]
 
 
-def acceptance_policy(connection: Connection) -> PolicyRow | None:
-    """Return the rule of acceptance in force, if there is one."""
-    row = _execute(connection, "policy_in_force", {"kind": "acceptance"}).one_or_none()
-    return None if row is None else PolicyRow(*row)
+def pointing_facts(connection: Connection, exposure_ids: Sequence[int]) -> dict[int, PointingFacts]:
+    """Return what is known of the pointing of exposures."""
+    rows = execute(connection, "pointing_facts", {"exposure_ids": list(exposure_ids)})
+    return {row.exposure_id: PointingFacts(row.fgs_lock, row.primary_header) for row in rows}
 
 
-def starting_solutions(connection: Connection, exposure_ids: Sequence[int]) -> dict[int, int]:
-    """Return the solution an alignment of each exposure begins with, never a fit if it can be helped."""
-    rows = _execute(connection, "starting_solutions", {"exposure_ids": list(exposure_ids)})
-    return {row.exposure_id: row.solution_id for row in rows}
-
-
-def find_group(connection: Connection, visit: str, detector: str, inputs_sha256: str) -> GroupRow | None:
-    """Return the group that was made from these inputs, if any."""
-    names = {"visit": visit, "detector": detector, "inputs_sha256": inputs_sha256}
-    row = _execute(connection, "find_alignment_group", names).one_or_none()
-    return None if row is None else GroupRow(*row)
+def groups_from(connection: Connection, inputs_sha256: str) -> list[GroupRow]:
+    """Return the groups that were made from some inputs, the main one first."""
+    rows = execute(connection, "find_alignment_groups", {"inputs_sha256": inputs_sha256})
+    return [GroupRow(*row) for row in rows]
 
 
 def insert_group(
-    connection: Connection,
-    run_id: int,
-    *,
-    visit: str,
-    detector: str,
-    catalog: str | None,
-    inputs_sha256: str,
-    policy_id: int,
+    connection: Connection, run_id: int, group: NewGroup, members: Sequence[NewMember] = ()
 ) -> int:
-    """Record a group (absolute with a catalog, relative without); return its number, also of an old one."""
-    known = find_group(connection, visit, detector, inputs_sha256)
-    if known is not None:
-        return known.alignment_group_id
-    row = {
-        "visit": visit,
-        "detector": detector,
-        "kind": "relative" if catalog is None else "absolute",
-        "catalog": catalog,
-        "inputs_sha256": inputs_sha256,
-        "policy_id": policy_id,
+    """Record a group (absolute with a catalog, relative without) with its members; return its number."""
+    row = asdict(group) | {
+        "kind": "relative" if group.catalog is None else "absolute",
+        "figures": canonical_json(group.figures),
         "run_id": run_id,
     }
-    return int(_execute(connection, "insert_alignment_group", row).scalar_one())
+    number = int(execute(connection, "insert_alignment_group", row).scalar_one())
+    insert_members(connection, run_id, number, members)
+    return number
+
+
+def insert_members(
+    connection: Connection, run_id: int, alignment_group_id: int, members: Sequence[NewMember]
+) -> None:
+    """Record the members of a group."""
+    names = {"alignment_group_id": alignment_group_id, "run_id": run_id}
+    rows = [{**asdict(member), "prior": canonical_json(member.prior), **names} for member in members]
+    if rows:
+        execute(connection, "insert_alignment_member", rows)
 
 
 def group_members(connection: Connection, alignment_group_id: int) -> list[GroupMember]:
     """Return the solutions of a group, by rootname."""
-    rows = _execute(connection, "alignment_group_members", {"alignment_group_id": alignment_group_id})
+    rows = execute(connection, "alignment_group_members", {"alignment_group_id": alignment_group_id})
     return [
         GroupMember(**{**row, "headerlet": None if row["headerlet"] is None else bytes(row["headerlet"])})
         for row in rows.mappings()
@@ -194,21 +229,26 @@ def insert_attempt(
 ) -> int:
     """Record an attempt with its matched stars and the catalog answers it used; return its number."""
     row = {**asdict(attempt), "metrics": canonical_json(attempt.metrics), "run_id": run_id}
-    attempt_id = int(_execute(connection, "insert_alignment_attempt", row).scalar_one())
+    attempt_id = int(execute(connection, "insert_alignment_attempt", row).scalar_one())
     if reference_query_ids:
         rows = [{"attempt_id": attempt_id, "reference_query_id": query} for query in reference_query_ids]
-        _execute(connection, "insert_attempt_query", rows)
+        execute(connection, "insert_attempt_query", rows)
     if matches is not None and len(matches.x):
         columns = {name: list(values) for name, values in vars(matches).items()}
         numbers = {"attempt_id": attempt_id, "star": list(range(1, len(matches.x) + 1))}
-        _execute(connection, "insert_star_matches", {**columns, **numbers})
+        execute(connection, "insert_star_matches", {**columns, **numbers})
     return attempt_id
 
 
+def was_tried(connection: Connection, inputs_sha256: str) -> int | None:
+    """Return the first run that tried an alignment with these inputs to its end, if there is one."""
+    found = execute(connection, "run_of_inputs", {"inputs_sha256": inputs_sha256}).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
 def repeat_attempts(
-    connection: Connection, run_id: int, group: GroupRow, exposure_ids: Sequence[int]
+    connection: Connection, run_id: int, first_run_id: int, inputs_sha256: str
 ) -> list[RepeatedAttempt]:
-    """Record the attempts of a group's run on some exposures once more, as unchanged; return them."""
-    names = {"run_id": run_id, "first_run_id": group.run_id, "exposure_ids": list(exposure_ids)}
-    rows = _execute(connection, "repeat_attempts", names)
-    return [RepeatedAttempt(**row) for row in rows.mappings()]
+    """Record the attempts of a run with some inputs once more, as unchanged; return them."""
+    names = {"run_id": run_id, "first_run_id": first_run_id, "inputs_sha256": inputs_sha256}
+    return [RepeatedAttempt(**row) for row in execute(connection, "repeat_attempts", names).mappings()]

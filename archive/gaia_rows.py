@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-from hapctl.archive.alignments import starting_solutions
+from hapctl.archive.preferences import starting_solutions
 from hapctl.archive.products import eligible_exposures
 from hapctl.archive.sky_region import Circle, Ranges, Region, healpix_indices, parse_region
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars

@@ -1,14 +1,40 @@
 """Policies: named, versioned rules kept as data, one of each kind in force at a time."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
 
+from hapctl.archive.errors import NotInCatalogError
 from hapctl.archive.locks import lock_key
 from hapctl.archive.runs import canonical_json
-from hapctl.sql import read_sql
+from hapctl.archive.statements import execute
 from sqlalchemy import Connection, text
 
 PolicyKind = Literal["acceptance", "products", "ladder", "preference"]
+KINDS: tuple[PolicyKind, ...] = get_args(PolicyKind)
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    """A policy with its content."""
+
+    policy_id: int
+    name: str
+    version: int
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PolicyLine:
+    """A policy in a list; ``since`` is None where it is not in force."""
+
+    policy_id: int
+    kind: str
+    name: str
+    version: int
+    run_id: int
+    since: datetime | None
 
 
 def ensure_policy(
@@ -32,18 +58,49 @@ def ensure_policy(
     int
         ``policy_id`` of the rule in force; nothing changes where it already is.
     """
-    key = lock_key("policy", kind)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-    rule = {"kind": kind, "name": name, "content": canonical_json(content), "run_id": run_id}
+    _lock(connection, kind)
     in_force = policy_in_force(connection, kind, name, content)
     if in_force is not None:
         return in_force
-    found = connection.scalar(text(read_sql("statements/find_policy.sql")), rule)
+    found = _recorded(connection, run_id, kind, name, content)
+    _put_in_force(connection, run_id, kind, found)
+    return found
+
+
+def record_policy(
+    connection: Connection, run_id: int, kind: PolicyKind, name: str, content: Mapping[str, Any]
+) -> int:
+    """Record a rule without putting it in force, as a new version where its content is new."""
+    _lock(connection, kind)
+    return _recorded(connection, run_id, kind, name, content)
+
+
+def activate_policy(connection: Connection, run_id: int, kind: PolicyKind, policy_id: int) -> None:
+    """Put a recorded rule in force; nothing changes where it already is."""
+    _lock(connection, kind)
+    active = active_policy(connection, kind)
+    if active is None or active.policy_id != policy_id:
+        _put_in_force(connection, run_id, kind, policy_id)
+
+
+def _lock(connection: Connection, kind: PolicyKind) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("policy", kind)})
+
+
+def _recorded(
+    connection: Connection, run_id: int, kind: PolicyKind, name: str, content: Mapping[str, Any]
+) -> int:
+    rule = {"kind": kind, "name": name, "content": canonical_json(content), "run_id": run_id}
+    found = execute(connection, "find_policy", rule).scalar_one_or_none()
     if found is None:
-        found = connection.execute(text(read_sql("statements/insert_policy.sql")), rule).scalar_one()
-    connection.execute(text(read_sql("statements/close_policy.sql")), rule)
-    connection.execute(text(read_sql("statements/put_policy_in_force.sql")), {**rule, "policy_id": found})
+        found = execute(connection, "insert_policy", rule).scalar_one()
     return int(found)
+
+
+def _put_in_force(connection: Connection, run_id: int, kind: PolicyKind, policy_id: int) -> None:
+    row = {"kind": kind, "run_id": run_id, "policy_id": policy_id}
+    execute(connection, "close_policy", row)
+    execute(connection, "put_policy_in_force", row)
 
 
 def policy_in_force(
@@ -51,8 +108,37 @@ def policy_in_force(
 ) -> int | None:
     """Return ``policy_id`` of a rule if it is in force with just this content, else None."""
     rule = {"kind": kind, "name": name, "content": canonical_json(content)}
-    found = connection.scalar(text(read_sql("statements/find_policy.sql")), rule)
-    active = connection.execute(text(read_sql("statements/policy_in_force.sql")), rule).one_or_none()
+    found = execute(connection, "find_policy", rule).scalar_one_or_none()
+    active = active_policy(connection, kind)
     if found is None or active is None or active.policy_id != found:
         return None
     return int(found)
+
+
+def active_policy(connection: Connection, kind: PolicyKind) -> PolicyRow | None:
+    """Return the policy of a kind that is in force, if there is one."""
+    row = execute(connection, "policy_in_force", {"kind": kind}).one_or_none()
+    return None if row is None else PolicyRow(*row)
+
+
+def named_policy(connection: Connection, kind: PolicyKind, name: str) -> PolicyRow:
+    """Return the newest version of a policy, or that of ``NAME@version``.
+
+    Raises
+    ------
+    NotInCatalogError
+        There is none; the remedy lists those there are.
+    """
+    plain, _, version = name.partition("@")
+    wanted = {"kind": kind, "name": plain, "version": int(version) if version.isdecimal() else None}
+    row = execute(connection, "named_policy", wanted).one_or_none()
+    if row is None or (version and not version.isdecimal()):
+        known = ", ".join(f"{line.name}@{line.version}" for line in list_policies(connection, kind))
+        raise NotInCatalogError(f"no {kind} policy {name} in the catalog", f"there is {known or 'none'}")
+    return PolicyRow(*row)
+
+
+def list_policies(connection: Connection, kind: PolicyKind | None = None) -> list[PolicyLine]:
+    """Return all policies, or those of a kind, by kind, name and version."""
+    rows = execute(connection, "list_policies", {"kind": kind})
+    return [PolicyLine(**row) for row in rows.mappings()]

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hapctl.archive.alignments import GroupRow, acceptance_policy, find_group
+from hapctl.archive.alignments import GroupRow, groups_from
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError
 from hapctl.archive.gaia import GaiaSources, fetch_command, sources_for
 from hapctl.archive.gaia_service import GaiaService, find_release
 from hapctl.archive.locks import advisory_lock
-from hapctl.archive.policies import ensure_policy
+from hapctl.archive.policies import active_policy, ensure_policy
 from hapctl.archive.products import EligibleExposure, eligible_exposures, left_out_exposures, visit_exists
 from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
@@ -151,7 +151,7 @@ def plan_visit(catalog: Catalog, visit: str, options: AlignOptions) -> VisitResu
     with catalog.begin() as connection:
         exposures, excluded = _exposures(connection, visit)
         sets = alignment_sets(connection, exposures)
-        row = acceptance_policy(connection)
+        row = active_policy(connection, "acceptance")
     rule = (
         AcceptanceRule() if row is None else AcceptanceRule.from_content(row.name, row.version, row.content)
     )
@@ -194,7 +194,7 @@ def _aligned(
         for part in sets:
             inputs = inputs_sha256(part, rule, name, sources, options.origin)
             with catalog.begin() as connection:
-                known = find_group(connection, visit, part.detector, inputs)
+                known = next(iter(groups_from(connection, inputs)), None)
             done = known or _worked_out(opened, part, rule, name, sources, options, on_progress)
             worked.append((part, inputs, done))
     with catalog.begin() as connection:
@@ -231,7 +231,7 @@ def _exposures(
 
 def _rule_in_force(connection: Connection, run_id: int) -> tuple[AcceptanceRule, int]:
     """The user's own rule where one of another name is in force, else the default of this software."""
-    row = acceptance_policy(connection)
+    row = active_policy(connection, "acceptance")
     default = AcceptanceRule()
     if row is not None and row.name != default.name:
         return AcceptanceRule.from_content(row.name, row.version, row.content), row.policy_id

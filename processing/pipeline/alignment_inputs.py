@@ -8,9 +8,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from hapctl.archive.alignments import starting_solutions
 from hapctl.archive.gaia import GaiaSources
 from hapctl.archive.gaia_rows import answer_sha256
+from hapctl.archive.preferences import starting_solutions
 from hapctl.archive.products import EligibleExposure
 from hapctl.archive.sky_region import Region, regions_around
 from hapctl.processing.astrometry.acceptance import AcceptanceRule

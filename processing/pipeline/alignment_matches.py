@@ -104,4 +104,10 @@ def _columns(
         used=used.tolist(),
         magnitude=[float(value) if np.isfinite(value) else None for value in magnitude],
         snr=sources.snr[rows].tolist(),
+        group_star=[None] * len(rows),
+        catalog_ra=[None] * len(rows),
+        catalog_dec=[None] * len(rows),
+        catalog_residual_ra_mas=[None] * len(rows),
+        catalog_residual_dec_mas=[None] * len(rows),
+        instrumental_magnitude=sources.magnitudes[rows].tolist(),
     )

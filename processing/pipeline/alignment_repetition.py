@@ -4,8 +4,8 @@ from hapctl.archive.alignments import (
     GroupMember,
     GroupRow,
     RepeatedAttempt,
-    find_group,
     group_members,
+    groups_from,
     repeat_attempts,
 )
 from hapctl.archive.products import EligibleExposure
@@ -39,9 +39,7 @@ def record_unchanged(occasion: Occasion, part: AlignmentSet, group: GroupRow, in
     inputs_sha256 : str
         Content address of the set's inputs.
     """
-    attempts = repeat_attempts(
-        occasion.connection, occasion.run_id, group, [exposure.exposure_id for exposure in part.exposures]
-    )
+    attempts = repeat_attempts(occasion.connection, occasion.run_id, group.run_id, inputs_sha256)
     results: dict[int, ExposureResult] = {}
     files: list[HeaderletFile] = []
     for one in [group, *_separate_groups(occasion, part, inputs_sha256)]:
@@ -57,16 +55,11 @@ def record_unchanged(occasion: Occasion, part: AlignmentSet, group: GroupRow, in
 
 def _separate_groups(occasion: Occasion, part: AlignmentSet, inputs_sha256: str) -> list[GroupRow]:
     """The groups of exposures that did not join the main one, made from the same inputs."""
-    found = [
-        find_group(
-            occasion.connection,
-            occasion.visit,
-            part.detector,
-            separate_inputs_sha256(inputs_sha256, rootname),
-        )
+    return [
+        group
         for rootname in part.rootnames
+        for group in groups_from(occasion.connection, separate_inputs_sha256(inputs_sha256, rootname))
     ]
-    return [group for group in found if group is not None]
 
 
 def _group_results(

@@ -1,12 +1,20 @@
 """The outcome of an alignment as rows: solutions, attempts, matched stars, what is put in force."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from hapctl.archive.alignments import Method, NewAttempt, StarMatches, insert_attempt, insert_group
+from hapctl.archive.alignments import (
+    Method,
+    NewAttempt,
+    NewGroup,
+    StarMatches,
+    groups_from,
+    insert_attempt,
+    insert_group,
+)
 from hapctl.archive.gaia import GaiaSources
 from hapctl.archive.products import EligibleExposure
 from hapctl.archive.solutions import Registered, activate
@@ -124,7 +132,8 @@ def _record_group(
         registered, headerlets = _register(occasion, done, aligned, group_id)
     results = {}
     for number in aligned.group.members:
-        results[number] = _record_exposure(occasion, done, aligned, number, group_id, registered.get(number))
+        new = registered.get(number)
+        results[number] = _record_exposure(occasion, done, aligned, number, group_id, new, inputs)
     if registered:
         exposures = [done.part.exposures[number] for number in registered]
         kept = [] if aligned.is_absolute else kept_in_force(occasion, exposures)
@@ -171,15 +180,21 @@ def _group_row(occasion: Occasion, done: SetAlignment, aligned: AlignedGroup, in
     """The group's row; the main group of a set has the hash of its inputs, others one of their own."""
     if aligned is not done.groups[0]:
         inputs = separate_inputs_sha256(inputs, done.part.rootnames[aligned.group.reference])
-    return insert_group(
-        occasion.connection,
-        occasion.run_id,
+    known = groups_from(occasion.connection, inputs)
+    if known:
+        return known[0].alignment_group_id
+    group = NewGroup(
+        scope="visit",
+        scope_name=occasion.visit,
         visit=occasion.visit,
         detector=done.part.detector,
         catalog=occasion.catalog if aligned.is_absolute else None,
         inputs_sha256=inputs,
+        part=0,
         policy_id=occasion.policy_id,
+        figures={},
     )
+    return insert_group(occasion.connection, occasion.run_id, group)
 
 
 def _register(
@@ -215,14 +230,17 @@ def _record_exposure(
     number: int,
     group_id: int | None,
     registered: Registered | None,
+    inputs: str,
 ) -> ExposureResult:
     """Write the attempts on an exposure and say what came of it."""
     relative = _relative_attempt(occasion, done, aligned, number, group_id, registered)
     if relative is not None:
+        relative = (replace(relative[0], inputs_sha256=inputs), relative[1])
         insert_attempt(occasion.connection, occasion.run_id, *relative)
     absolute = _absolute_attempt(occasion, done, aligned, number, group_id, registered)
     if absolute is not None:
         queries = occasion.sources.query_ids if occasion.sources is not None else ()
+        absolute = (replace(absolute[0], inputs_sha256=inputs), absolute[1])
         insert_attempt(occasion.connection, occasion.run_id, *absolute, queries)
     return _result(done, aligned, number, registered, [a[0] for a in (absolute, relative) if a is not None])
 

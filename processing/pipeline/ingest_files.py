@@ -34,6 +34,7 @@ from hapctl.archive.exposures import (
     register_exposure,
     update_exposure,
 )
+from hapctl.archive.preferences import Candidate, preference_in_force, preferred
 from hapctl.archive.solutions import SolutionPlace, activate, record_solution_places, register_solutions
 from hapctl.processing.astrometry.exposure import ExposureFacts, exposure_facts
 from hapctl.processing.astrometry.file_kinds import rejected_kind
@@ -283,12 +284,12 @@ def _is_gone(root: str, path: str) -> bool:
 def _record_solutions(
     connection: Connection, run_id: int, exposure_id: int, file_id: int, content: _Content, state: FileState
 ) -> str:
-    """Record the solutions of a file and put its primary one in force where that is due.
+    """Record the solutions of a file and put the preferred one in force where that is due.
 
     Returns
     -------
     str
-        Why none was put in force, if its own problem forbids it.
+        Why its primary one was not put in force, if its own problem forbids it.
     """
     new = [NewSolution(found.solution, found.headerlet_bytes) for found in content.found]
     rows, shared = solution_rows(content.facts.rootname, new)
@@ -300,11 +301,19 @@ def _record_solutions(
     record_solution_places(connection, run_id, places)
     if state.active_origin not in (None, "ingest") or not state.is_best(content.facts.suffix):
         return ""
-    if problem := rows[0].problem:
-        return f"its primary WCS is not put in force: {problem}"
-    reason = f"primary WCS of {content.facts.rootname}_{content.facts.suffix}"
-    activate(connection, run_id, {exposure_id: registered[0].solution_id}, reason, origin="ingest")
-    return ""
+    candidates = [
+        Candidate(entry.solution_id, row.wcsname, number == 0)
+        for number, (entry, row) in enumerate(zip(registered, rows, strict=True))
+        if not row.problem
+    ]
+    preference = preference_in_force(connection)
+    chosen = preferred(candidates, preference.in_force)
+    if chosen is not None:
+        what = "primary WCS" if chosen.is_primary else f"{chosen.wcsname}, by {preference.name},"
+        reason = f"{what} of {content.facts.rootname}_{content.facts.suffix}"
+        activate(connection, run_id, {exposure_id: chosen.solution_id}, reason, origin="ingest")
+    problem = rows[0].problem
+    return f"its primary WCS is not put in force: {problem}" if problem else ""
 
 
 def _exposure_row(facts: ExposureFacts) -> ExposureRow:

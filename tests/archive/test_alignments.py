@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from hapctl.archive.alignments import acceptance_policy, starting_solutions
 from hapctl.archive.database import Catalog
-from hapctl.archive.policies import ensure_policy
+from hapctl.archive.policies import active_policy, ensure_policy
+from hapctl.archive.preferences import starting_solutions
 from hapctl.archive.runs import recorded_run
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from sqlalchemy import text
@@ -91,7 +91,7 @@ def test_an_own_rule_of_another_name_is_used(run_hapctl: Runner, catalog: Catalo
     assert result.exit_code == 1
     assert "exceeds the limit of 1e-06 arcsec" in result.json()["visits"][0]["reason"]
     with catalog.begin() as connection:
-        policy = acceptance_policy(connection)
+        policy = active_policy(connection, "acceptance")
         used = connection.scalar(text("SELECT DISTINCT policy_id FROM alignment_attempt"))
     assert policy is not None
     assert (policy.name, policy.policy_id) == ("no-shift", used)
