@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
@@ -290,4 +291,24 @@ product_current = Table(
     both_to("product", "product_key_id", "product_id"),
     Index("product_current_now", "product_key_id", postgresql_where=IN_FORCE),
     Index("product_current_product", "product_id"),
+)
+
+# Changes of files in place
+
+file_change = Table(
+    "file_change",
+    METADATA,
+    key("file_change_id"),
+    *required(Text, "path", "description", "before_sha256", "after_sha256"),
+    *required(LargeBinary, "undo"),
+    *to("run.run_id", "run_id"),
+    Index("file_change_run", "run_id"),
+    Index("file_change_path", "path"),
+)
+file_change_undone = Table(
+    "file_change_undone",
+    METADATA,
+    Column("file_change_id", ForeignKey("file_change.file_change_id"), primary_key=True),
+    *required(Text, "outcome"),
+    Column("run_id", ForeignKey("run.run_id"), primary_key=True),
 )

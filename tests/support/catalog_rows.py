@@ -124,6 +124,11 @@ DEFAULTS: Mapping[str, Row] = {
     "product_file_check": {"state": "ok"},
     "product_pending": {"moves": []},
     "product_current": {"during": in_force},
+    "file_change": {
+        **{"path": "/data/a.fits", "description": "apply", "undo": b"x"},
+        **{"before_sha256": sha, "after_sha256": sha},
+    },
+    "file_change_undone": {"outcome": "restored"},
 }
 # Optional references that a valid row of that kind has all the same.
 _FILLED = {

@@ -40,6 +40,7 @@ CHECKS: list[Case] = [
         exposure_mask="inputs_sha256 parameters_sha256 sha256",
         product="inputs_sha256 parameters_sha256 pixels_sha256",
         product_file="sha256",
+        file_change="before_sha256 after_sha256",
     ),
     *each(
         "",
@@ -57,6 +58,7 @@ CHECKS: list[Case] = [
         product="name",
         product_exclusion="code reason",
         product_file="path",
+        file_change="path description",
         alignment_group="scope_name",
     ),
     *each(
@@ -112,6 +114,10 @@ CHECKS: list[Case] = [
     *each(-90.1, exposure="dec_target", projection_cell="dec", reference_source="dec"),
     *each(90.1, exposure="dec_target", projection_cell="dec", reference_source="dec"),
     ("run_end_exit_code_check", "run_end", {"exit_code": 256, "outcome": "failed"}),
+    ("file_change_path_check", "file_change", {"path": "relative/path"}),
+    ("file_change_undo_check", "file_change", {"undo": b""}),
+    ("file_change_check", "file_change", {"before_sha256": SHA, "after_sha256": SHA}),
+    ("file_change_undone_outcome_check", "file_change_undone", {"outcome": "maybe"}),
     ("run_end_check", "run_end", {"exit_code": 1}),
     ("run_end_check", "run_end", {"outcome": "failed"}),
     ("visit_visit_check", "visit", {"visit": "J8BT09"}),
