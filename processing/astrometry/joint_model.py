@@ -118,14 +118,43 @@ class StarPriors:
         Inverse covariance; zero rows where nothing is known.
     in_catalog : ndarray of bool, shape (m,)
         Whether the position is a catalog's, and so ties the field to the catalog's frame.
+    field : FieldPrior or None
+        What is believed of a star whose catalog row is found to be wrong, and how the stars without a
+        motion of their own hang together. None: nothing is known of the motion of such a star, and each
+        motion's prior is a matter of its own.
     """
 
     mean: Array
     precision: Array
     in_catalog: NDArray[np.bool_]
+    field: "FieldPrior | None" = None
 
     def __len__(self) -> int:
         return len(self.mean)
+
+
+@dataclass(frozen=True)
+class FieldPrior:
+    """Parallax and motion of a field's stars as a population.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (3,)
+        Parallax and motion (the last three of `STAR_PARAMETERS`) of a star of which nothing else is known.
+    precision : ndarray, shape (3, 3)
+        Inverse covariance of a single star about the mean.
+    motion_error : float
+        Arcsec per year in each coordinate: error of the mean motion itself, one for all stars that rest on
+        it. Without it thousands of faint stars would tie two epochs far better than their mean motion is
+        known. 0: the mean is exact.
+    response : ndarray, shape (m, 5, 2)
+        Change of each star's prior mean with the field's mean motion: zero for a star with its own motion.
+    """
+
+    mean: Array
+    precision: Array
+    motion_error: float
+    response: Array
 
 
 @dataclass(frozen=True)
@@ -172,6 +201,8 @@ class JointSolution:
     ----------
     fits : tuple of PlaneFit
         For each exposure: takes its starting positions to the frame of the solution.
+    centres : ndarray, shape (k, 2)
+        Of the exposures, as the problem gave them.
     corrections : ndarray, shape (k, 6)
         `PARAMETERS` of each exposure, about its centre.
     covariance : ndarray, shape (6 k, 6 k)
@@ -200,6 +231,7 @@ class JointSolution:
     """
 
     fits: tuple[PlaneFit, ...]
+    centres: Array
     corrections: Array
     covariance: Array
     rescaling: float
