@@ -34,7 +34,7 @@ _NAMES = {
 }
 _COUNTED_FROM_ZERO = ("x_centroid", "xcentroid", "x_fit", "xcenter")
 _UNITS = {"x": "pixel", "y": "pixel", "x_err": "pixel", "y_err": "pixel", "ra": "deg", "dec": "deg"}
-_DIGITS = {"x": ".5f", "y": ".5f", "ra": ".10f", "dec": ".10f", "magnitude": ".5f"}
+_DIGITS = {"ra": 10, "dec": 10}
 _REGION_COLOURS = {True: "green", False: "red"}
 
 
@@ -254,8 +254,8 @@ def ecsv_text(catalog: SourceCatalog) -> str:
     for key in FLOAT_COLUMNS:
         values = getattr(catalog, key)
         if np.isfinite(values).any() or len(catalog) == 0:
-            table[key] = values
-            table[key].info.unit, table[key].info.format = _UNITS.get(key), _DIGITS.get(key, ".6g")
+            table[key] = np.round(values, _DIGITS.get(key, 5))
+            table[key].unit = _UNITS.get(key)
     table["flags"] = flags
     text = StringIO()
     table.write(text, format="ascii.ecsv")

@@ -6,6 +6,7 @@ are NaN (flags: 0). Pixels are 0-based; files say where theirs begin (`catalog_f
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,15 +129,10 @@ class SourceCatalog:
         """Make a catalog of what the finder found on one chip; exposure_time in seconds."""
         with np.errstate(divide="ignore", invalid="ignore"):
             magnitude = -2.5 * np.log10(found.flux / exposure_time)
+        kept = {key: getattr(found, key) for key in FLOAT_COLUMNS if hasattr(found, key)}
         return cls.from_columns(
-            x=found.x,
-            y=found.y,
-            x_err=found.x_err,
-            y_err=found.y_err,
-            flux=found.flux,
-            snr=found.snr,
+            **kept,
             magnitude=magnitude,
-            sharpness=found.sharpness,
             roundness=np.full(len(found), np.nan) if roundness is None else roundness,
             flags=found.flags,
             extver=extver,
@@ -239,13 +235,8 @@ class SourceCatalog:
         box : (x0, y0, x1, y1), optional
             0-based pixels, ends included, on every chip.
         """
-        ranges = {
-            "flux": flux,
-            "snr": snr,
-            "magnitude": magnitude,
-            "sharpness": sharpness,
-            "roundness": roundness,
-        }
+        ranges = {"flux": flux, "snr": snr, "magnitude": magnitude}
+        ranges |= {"sharpness": sharpness, "roundness": roundness}
         if box is not None:
             ranges |= {"x": (box[0], box[2]), "y": (box[1], box[3])}
         keep = (self.flags & int(without)) == 0
@@ -300,6 +291,19 @@ class SourceCatalog:
         extver = np.full(len(self), chip.extver, dtype=np.int64)
         shapes = {**self.shapes, chip.extver: chip.shape}
         return replace(self, x=x, y=y, extver=extver, shapes=shapes).chosen(inside)
+
+    def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Write DS9 regions where the name ends in ``.reg``, else ECSV (`catalog_files.write_catalog`)."""
+        from hapctl.processing.astrometry.catalog_files import write_catalog
+
+        return write_catalog(path, self, overwrite=overwrite)
+
+    def plot(self, path: Path | str, images: Mapping[int, NDArray[np.float32]] | None = None) -> None:
+        """Draw the sources, on the chips' images if given, as PNG, PDF or SVG (`catalog_plots`)."""
+        from hapctl.processing.astrometry.catalog_plots import source_picture
+        from hapctl.processing.astrometry.figure_style import save
+
+        save(source_picture(self, images), Path(path))
 
     def source_list(
         self,
