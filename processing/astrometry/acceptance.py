@@ -176,6 +176,25 @@ class ExposureResidual:
 
 
 @dataclass(frozen=True)
+class Departure:
+    """A correction in units of what is allowed beforehand.
+
+    Attributes
+    ----------
+    what : str
+        In words, as ``roll of the guide-star set``.
+    code : str
+        Of a refusal for it.
+    sigma : float
+        Standard deviations of the prior.
+    """
+
+    what: str
+    code: str
+    sigma: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What speaks for and against a fit.
 
@@ -207,6 +226,11 @@ class Evidence:
         Stars among `stars` that are seen in two exposures or more.
     decoys : int or None
         Decoys tried; None: as many as the rule says.
+    departures : tuple of Departure
+    chi_log10_chance : float or None
+        Decimal logarithm of the chance of residuals as large as those of the catalog's stars.
+    improvement : float or None
+        Chi-squared of the same stars under the solution before, less that under the new one.
     """
 
     geometry: Geometry
@@ -223,6 +247,9 @@ class Evidence:
     log10_expected: float | None = None
     confirmed: int = 0
     decoys: int | None = None
+    departures: tuple[Departure, ...] = ()
+    chi_log10_chance: float | None = None
+    improvement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -260,8 +287,8 @@ def judge(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
     -------
     Verdict
     """
-    broken = [*_too_few(evidence, rule), *_not_significant(evidence, rule), *_implausible(evidence, rule)]
-    broken += _disagreeing(evidence, rule)
+    broken = [*_too_few(evidence, rule), *_not_significant(evidence, rule), *implausible(evidence, rule)]
+    broken += disagreeing(evidence, rule)
     if broken:
         return Verdict(False, broken[0][0], "; ".join(text for _, text in broken))
     return Verdict(True, "accepted", _summary(evidence, rule))
@@ -272,59 +299,6 @@ def _summary(evidence: Evidence, rule: AcceptanceRule) -> str:
         f"{evidence.stars} stars ({evidence.geometry}), rms {evidence.rms_mas:.1f} mas at most in a "
         f"coordinate; no decoy of {rule.decoys} matched more than {evidence.decoy_score}"
     )
-
-
-def judge_match(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
-    """Apply a rule to the evidence of a match that priors, not a geometry, hold.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        With `log10_expected`.
-    rule : AcceptanceRule
-
-    Returns
-    -------
-    Verdict
-    """
-    broken = [*_too_few_held(evidence, rule), *_by_chance(evidence, rule), *_implausible(evidence, rule)]
-    if broken:
-        return Verdict(False, broken[0][0], "; ".join(text for _, text in broken))
-    return Verdict(True, "accepted", _match_summary(evidence))
-
-
-def _match_summary(evidence: Evidence) -> str:
-    decoys = f"; no decoy of {evidence.decoys} matched more than {evidence.decoy_score}"
-    return (
-        f"{evidence.stars} stars ({evidence.method}), rms {evidence.rms_mas:.1f} mas in a coordinate, "
-        f"10^{evidence.log10_expected:.1f} chance matches expected" + (decoys if evidence.decoys else "")
-    )
-
-
-def _too_few_held(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
-    confirmed = evidence.confirmed >= evidence.stars
-    least = rule.least_confirmed_stars if confirmed else rule.least_stars
-    if evidence.stars >= least:
-        return []
-    text = f"{evidence.stars} stars matched, {least} are needed"
-    if not confirmed:
-        text += (
-            f" ({rule.least_confirmed_stars} where all are seen in two exposures; {evidence.confirmed} are)"
-        )
-    return [("too-few-stars", text)]
-
-
-def _by_chance(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
-    broken = []
-    expected = evidence.log10_expected
-    if expected is None or not expected <= rule.most_log10_expected:
-        found = "an unknown number of" if expected is None else f"10^{expected:.1f}"
-        text = f"{found} chance matches of {evidence.stars} stars are expected"
-        broken.append(("chance-limit", f"{text}, 10^{rule.most_log10_expected:g} are allowed"))
-    if evidence.decoys and evidence.decoy_score >= evidence.stars:
-        text = f"one of {evidence.decoys} decoys matched {evidence.decoy_score} stars, the true list"
-        broken.append(("decoy-scores-as-high", f"{text} {evidence.stars}"))
-    return broken
 
 
 def _too_few(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
@@ -345,7 +319,8 @@ def _not_significant(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str
     return broken
 
 
-def _implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+def implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    """Codes and words of the limits on a correction and its scatter that are broken."""
     limits = [
         ("rotation-limit", "rotation", abs(evidence.rotation_deg), rule.most_rotation_deg, "degree", 1.0),
         ("scale-limit", "scale change", abs(evidence.scale - 1.0), rule.most_scale_change, "x 1e-6", 1e6),
@@ -359,7 +334,8 @@ def _implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, st
     ]
 
 
-def _disagreeing(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+def disagreeing(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
+    """Codes and words of the exposures that lie elsewhere than the others."""
     broken = []
     for exposure in evidence.exposures:
         allowed = max(rule.worst_exposure_sigma * exposure.error_mas, rule.worst_exposure_floor_mas)

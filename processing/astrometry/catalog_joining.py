@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hapctl.processing.astrometry.acceptance import AcceptanceRule, Evidence, Verdict, judge_match, refused
+from hapctl.processing.astrometry.acceptance import AcceptanceRule, Evidence, Verdict, refused
 from hapctl.processing.astrometry.exposure_joining import match_evidence
 from hapctl.processing.astrometry.list_alignment import StarList
+from hapctl.processing.astrometry.match_judging import judge_match
 from hapctl.processing.astrometry.plane import PlaneFit
 from hapctl.processing.astrometry.star_gathering import GrowingList, usable
 from hapctl.processing.astrometry.star_matching import Search, match_lists

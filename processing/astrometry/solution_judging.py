@@ -6,11 +6,26 @@ a guide-star set and between exposures, and whether it improves on the solution 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hapctl.processing.astrometry.acceptance import AcceptanceRule, Evidence, Verdict
-from hapctl.processing.astrometry.group_matching import Association
-from hapctl.processing.astrometry.joint_model import JointProblem, JointSolution
+import numpy as np
+from hapctl.processing.astrometry.acceptance import (
+    AcceptanceRule,
+    Departure,
+    Evidence,
+    ExposureResidual,
+    Verdict,
+    refused,
+)
+from hapctl.processing.astrometry.chance import SearchFigures
+from hapctl.processing.astrometry.group_matching import Association, CatalogMatch
+from hapctl.processing.astrometry.joint_model import ExposurePrior, JointProblem, JointSolution
+from hapctl.processing.astrometry.match_judging import judge_match
+from hapctl.processing.astrometry.relative_alignment import exposure_residual
+from hapctl.processing.astrometry.tie_figures import TieFigures, tie_figures
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,4 +94,185 @@ def judge_group(
     -------
     GroupJudgement
     """
-    raise NotImplementedError
+    on_catalog, verdict = _catalog_words(association, members, problem, solution, rule)
+    used = _used_common(problem, solution)
+    exposures = {}
+    for place, number in enumerate(members):
+        relative = _relative_evidence(association, members, place, problem, solution, used)
+        words = None if relative is None else judge_match(relative, rule)
+        if relative is None and number in association.relative_verdicts and not verdict.accepted:
+            words = association.relative_verdicts[number]
+        own = words if words is not None and not words.accepted else verdict
+        exposures[number] = ExposureJudgement(own, words, relative or on_catalog)
+    return GroupJudgement(verdict, on_catalog, exposures, _outcasts(exposures))
+
+
+def _outcasts(exposures: Mapping[int, ExposureJudgement]) -> tuple[int, ...]:
+    """Members refused among the others, unless all are."""
+    out = tuple(n for n, own in exposures.items() if own.relative is not None and not own.relative.accepted)
+    return out if len(out) < len(exposures) else ()
+
+
+def _catalog_words(
+    association: Association,
+    members: Sequence[int],
+    problem: JointProblem,
+    solution: JointSolution,
+    rule: AcceptanceRule,
+) -> tuple[Evidence | None, Verdict]:
+    match = _match_of(association, members)
+    if match is None:
+        return None, refused("no-catalog", "no catalog was asked for")
+    if match.evidence is None or not match.verdict.accepted:
+        return match.evidence, match.verdict
+    ties = tie_figures(problem, solution)
+    if solution.frame != "catalog" or ties.stars == 0:
+        text = "no star of the catalog is left in the solution of all exposures"
+        return match.evidence, refused("too-few-stars", text)
+    evidence = replace(
+        match.evidence,
+        stars=ties.stars,
+        confirmed=ties.confirmed,
+        log10_expected=_expected(match.evidence, ties.stars),
+        rms_mas=1e3 * float(ties.rms.max()),
+        exposures=_mean_residuals(problem, solution),
+        departures=_set_departures(problem, solution),
+        chi_log10_chance=ties.log10_chance,
+        improvement=ties.improvement,
+        figures={**match.evidence.figures, **_tie_record(ties), "rescaling": solution.rescaling},
+    )
+    return evidence, judge_match(evidence, rule)
+
+
+def _match_of(association: Association, members: Sequence[int]) -> CatalogMatch | None:
+    for group, match in zip(association.groups, association.absolute, strict=True):
+        if members[0] in group:
+            return match
+    return None
+
+
+def _expected(evidence: Evidence, stars: int) -> float | None:
+    """Chance matches expected of the stars that are left, never less than of those that were matched."""
+    if evidence.log10_expected is None:
+        return None
+    left = min(stars, evidence.stars)
+    return max(evidence.log10_expected, SearchFigures.from_figures(evidence.figures).log10_expected(left))
+
+
+def _tie_record(ties: TieFigures) -> dict[str, float]:
+    return {
+        "catalog_stars": ties.stars,
+        "catalog_stars_seen_twice": ties.confirmed,
+        "catalog_chi_squared": ties.chi_squared,
+        "improvement_chi_squared": ties.improvement,
+    }
+
+
+def _mean_residuals(problem: JointProblem, solution: JointSolution) -> tuple[ExposureResidual, ...]:
+    """Of each exposure against the stars of the catalog, in its own measurements."""
+    sources, floor = problem.sources, 0.0005
+    tied = problem.stars.in_catalog[sources.star] & (solution.catalog_weights[sources.star] > 0)
+    tied &= solution.weights > 0
+    residuals = []
+    for place, exposure in enumerate(problem.exposures):
+        mine = tied & (sources.exposure == place)
+        errors = solution.rescaling * np.hypot(sources.errors[mine], floor)
+        residuals.append(exposure_residual(exposure.rootname, solution.residuals[mine], errors))
+    return tuple(residuals)
+
+
+def _used_common(problem: JointProblem, solution: JointSolution) -> NDArray[np.bool_]:
+    """Sources in use whose star is in use in another exposure too."""
+    used = solution.weights > 0
+    seen = np.bincount(problem.sources.star[used], minlength=len(problem.stars))
+    common: NDArray[np.bool_] = used & (seen[problem.sources.star] > 1)
+    return common
+
+
+def _relative_evidence(
+    association: Association,
+    members: Sequence[int],
+    place: int,
+    problem: JointProblem,
+    solution: JointSolution,
+    used: NDArray[np.bool_],
+) -> Evidence | None:
+    """How an exposure hangs together with the others; None where it does by the catalog or not at all."""
+    joined = [association.relative[n] for n in members if n in association.relative]
+    joined = [own for own in joined if own.log10_expected is not None]
+    mine = used & (problem.sources.exposure == place)
+    count = int(np.count_nonzero(mine))
+    begun = members[place] not in association.relative_verdicts
+    if not joined or (count == 0 and begun):
+        return None
+    own = association.relative.get(members[place]) or min(joined, key=_chance)
+    if not begun and not association.relative_verdicts[members[place]].accepted:
+        return None
+    fit = solution.fits[place]
+    residuals = solution.residuals[mine]
+    rms = float(np.sqrt(np.mean(residuals**2, axis=0)).max()) if count else float("nan")
+    return replace(
+        own,
+        stars=count,
+        confirmed=count,
+        log10_expected=_expected(own, count),
+        rotation_deg=fit.roll_deg,
+        scale=fit.scale,
+        rms_mas=1e3 * rms,
+        departures=_own_departures(problem, solution, place),
+    )
+
+
+def _chance(evidence: Evidence) -> float:
+    return 0.0 if evidence.log10_expected is None else evidence.log10_expected
+
+
+def _set_members(problem: JointProblem, number: int) -> list[int]:
+    return [
+        place
+        for place, exposure in enumerate(problem.exposures)
+        if exposure.prior.guide_star_set == number and exposure.prior.covariance is None
+    ]
+
+
+def _set_departures(problem: JointProblem, solution: JointSolution) -> tuple[Departure, ...]:
+    """Pointing and roll of each guide-star set, and each correction of a start that is a fit itself."""
+    departures = []
+    for number in sorted({exposure.prior.guide_star_set for exposure in problem.exposures}):
+        places = _set_members(problem, number)
+        if not places:
+            continue
+        middle = np.median(solution.corrections[places], axis=0)
+        prior = problem.exposures[places[0]].prior
+        shift = float(np.hypot(middle[0], middle[1])) / prior.pointing / np.sqrt(2.0)
+        roll = abs(float(np.degrees(middle[2]))) / prior.roll_deg
+        departures.append(Departure(f"pointing of guide-star set {number}", "pointing-prior", shift))
+        departures.append(Departure(f"roll of guide-star set {number}", "roll-prior", roll))
+    for place, exposure in enumerate(problem.exposures):
+        if exposure.prior.covariance is not None:
+            sigma = _fitted_sigma(solution.corrections[place, :4], exposure.prior.covariance)
+            departures.append(Departure(f"{exposure.rootname} from its own fit", "fit-prior", sigma))
+    return tuple(departures)
+
+
+def _fitted_sigma(correction: Array, covariance: Array) -> float:
+    return float(np.sqrt(correction @ np.linalg.solve(covariance, correction) / 4.0))
+
+
+def _own_departures(problem: JointProblem, solution: JointSolution, place: int) -> tuple[Departure, ...]:
+    """Scale of an exposure, and its shift and roll against the rest of its guide-star set."""
+    prior: ExposurePrior = problem.exposures[place].prior
+    if prior.covariance is not None:
+        return ()
+    own = solution.corrections[place]
+    departures = [Departure("scale", "scale-prior", abs(float(own[3])) / prior.scale)]
+    others = [n for n in _set_members(problem, prior.guide_star_set) if n != place]
+    if not others:
+        return tuple(departures)
+    apart = own - np.median(solution.corrections[others], axis=0)
+    roll = abs(float(np.degrees(apart[2]))) / np.sqrt(2.0) / prior.relative_roll_deg
+    departures.append(Departure("roll within the guide-star set", "set-prior", roll))
+    if prior.relative_pointing is not None:
+        shift = float(np.hypot(apart[0], apart[1])) / 2.0 / prior.relative_pointing
+        departures.append(Departure("shift within the guide-star set", "set-prior", shift))
+    return tuple(departures)
