@@ -18,10 +18,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
     "drizzle": ("hapctl.cli.drizzle:drizzle", "Combine exposures from files alone, without a catalog."),
+    "find": ("hapctl.cli.find:find", "Find and measure the sources of an exposure or a product."),
     "status": ("hapctl.cli.status:status", "Show what the catalog holds and what is stale."),
     "query": ("hapctl.cli.query:query", "Answer a named question from the catalog."),
     "sql": ("hapctl.cli.query:sql", "Ask the catalog in SQL, as a reader."),
     "wcs": ("hapctl.cli.wcs:wcs", "List, show, explain and activate WCS solutions."),
+    "undo": ("hapctl.cli.undo:undo", "Bring back files that a run changed in place."),
     "product": (
         "hapctl.cli.product:product",
         "List and show products and what they were made from.",

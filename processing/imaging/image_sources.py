@@ -28,6 +28,7 @@ from hapctl.processing.imaging.parallel import do_parts
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+Physical = tuple[float, float, float, float]
 
 _NATIVE_SCALES = {"WFC": 0.05, "HRC": 0.026, "SBC": 0.032, "UVIS": 0.04, "IR": 0.13, "PC": 0.1, "CCD": 0.05}
 """Arcsec per pixel of the detectors, to tell how wide stars are in a product."""
@@ -73,6 +74,8 @@ class ImageSources:
         exposure or product.
     wcs : str
         Name of the WCS by which the sources are on the sky; empty without one.
+    physical : mapping of int to tuple
+        (LTV1, LTM1_1, LTV2, LTM2_2) of each chip, for regions in physical pixels.
     """
 
     catalog: SourceCatalog
@@ -80,6 +83,7 @@ class ImageSources:
     settings: DetectionSettings
     kind: str
     wcs: str
+    physical: Mapping[int, Physical]
 
 
 def detect_chips(
@@ -146,6 +150,17 @@ def find_sources(
     return _of_product(path, wanted, origin)
 
 
+def images_of(path: Path | str, extvers: Collection[int]) -> dict[int, Image]:
+    """The pixels of chips of a file that `find_sources` read, by extver, for pictures."""
+    path = Path(path)
+    headers = read_fits(path)
+    names = [extension.name for extension in headers]
+    if is_waiver(headers) or ("SCI" in names and "WHT" not in names):
+        with ExposureImage(path) as image:
+            return {chip.extver: chip.science() for chip in image.chips if chip.extver in extvers}
+    return {1: _plane(path, names.index("SCI") if "SCI" in names else 0)}
+
+
 def _of_exposure(
     path: Path, change: SettingsChange, extvers: Collection[int], threads: int, origin: LookupOrigin
 ) -> ImageSources:
@@ -157,10 +172,11 @@ def _of_exposure(
         chips = [chip for chip in image.chips if not extvers or chip.extver in extvers]
         settings = change.applied(detection_settings(_detector(dict(image.header))))
         parts = do_parts(lambda chip: _chip_sources(chip, settings, str(path)), chips, threads)
+        physical = {chip.extver: _physical(dict(chip.header)) for chip in chips}
     catalog = SourceCatalog.joined([catalog for catalog, _ in parts], str(path))
     detections = {chip.extver: found for chip, (_, found) in zip(chips, parts, strict=True)}
     catalog, wcs = _on_sky(catalog, path, origin)
-    return ImageSources(catalog, detections, settings, "exposure", wcs)
+    return ImageSources(catalog, detections, settings, "exposure", wcs, physical)
 
 
 def _chip_sources(
@@ -220,7 +236,17 @@ def _of_product(path: Path, change: SettingsChange, origin: LookupOrigin) -> Ima
     )
     if solution is not None:
         catalog = catalog.with_sky(solution, origin)
-    return ImageSources(catalog, {1: found}, settings, "product", solution.name if solution else "")
+    wcs = solution.name if solution else ""
+    return ImageSources(catalog, {1: found}, settings, "product", wcs, {1: _physical(header)})
+
+
+def _physical(header: Header) -> Physical:
+    return (
+        number(header, "LTV1", 0.0),
+        number(header, "LTM1_1", 1.0),
+        number(header, "LTV2", 0.0),
+        number(header, "LTM2_2", 1.0),
+    )
 
 
 def _plane(path: Path, number: int) -> Image:
