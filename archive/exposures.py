@@ -174,6 +174,11 @@ def lock_exposure(connection: Connection, rootname: str) -> int:
     return int(found)
 
 
+def exposures_named(connection: Connection, rootnames: Sequence[str]) -> set[str]:
+    """Return those of some rootnames that are in the catalog."""
+    return set(execute(connection, "exposures_named", {"rootnames": list(rootnames)}).scalars())
+
+
 def update_exposure(connection: Connection, run_id: int, row: ExposureRow) -> None:
     """Take the keywords of an exposure from the file that stands for it now."""
     execute(connection, "update_exposure", {**vars(row), "run_id": run_id})
@@ -213,6 +218,13 @@ def record_file(
     file_id = int(execute(connection, "insert_file", {**vars(place), **vars(file), **names}).scalar_one())
     execute(connection, "insert_chip", [{**vars(chip), "file_id": file_id} for chip in chips])
     return file_id
+
+
+def reopen_file(connection: Connection, run_id: int, exposure_id: int, suffix: str, file_id: int) -> None:
+    """Put an older content of a file in force again, in place of the one that is."""
+    names = {"run_id": run_id, "exposure_id": exposure_id, "suffix": suffix}
+    execute(connection, "close_current_file", names)
+    execute(connection, "reopen_file", {**names, "file_id": file_id})
 
 
 def record_place(connection: Connection, run_id: int, file_id: int, place: Place) -> None:

@@ -10,6 +10,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("hapctl.cli.wcs_catalog:show", "Show a solution with its chips."),
     "why": ("hapctl.cli.wcs_why:why", "Say in words which solution is in force and why."),
     "activate": ("hapctl.cli.wcs_catalog:activate", "Put a solution in force by hand."),
+    "apply": ("hapctl.cli.wcs_files:apply", "Make a solution the primary WCS of files."),
+    "attach": ("hapctl.cli.wcs_files:attach", "Attach headerlets to a file."),
+    "extract": ("hapctl.cli.wcs_files:extract", "Write the solutions of files as headerlets."),
+    "delete": ("hapctl.cli.wcs_files:delete", "Delete alternates and HDRLETs from a file."),
 }
 
 

@@ -129,6 +129,8 @@ def apply_solution(
         if change.changed:
             set_card(edited.primary, "DATE", date or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
         change = replace(change, path=path_out, before_sha256=before, record=edited.record())
+        if not change.changed and path_out.exists() and path_out.samefile(path_in):
+            return replace(change, after_sha256=before)
         after = edited.save(path_out, lambda sha256: on_written(replace(change, after_sha256=sha256)))
     return replace(change, after_sha256=after)
 

@@ -32,6 +32,7 @@ from hapctl.archive.exposures import (
     record_file,
     record_place,
     register_exposure,
+    reopen_file,
     update_exposure,
 )
 from hapctl.archive.preferences import Candidate, preference_in_force, preferred
@@ -147,7 +148,7 @@ def _catalog_of_process(url: str) -> Catalog:
 
 
 def ingest_file(
-    catalog: Catalog, run_id: int, request: IngestRequest, *, verify: bool = False
+    catalog: Catalog, run_id: int, request: IngestRequest, *, verify: bool = False, restored: bool = False
 ) -> IngestResult:
     """Ingest one file.
 
@@ -159,6 +160,8 @@ def ingest_file(
     request : IngestRequest
     verify : bool
         Hash the file again also where size and modification time are those known.
+    restored : bool
+        The content is the one to be in force, older though it may be: an undo brought it back.
 
     Returns
     -------
@@ -166,7 +169,7 @@ def ingest_file(
         Also for a file that is no exposure, damaged, or gone.
     """
     try:
-        return _ingest(catalog, run_id, request, verify)
+        return _ingest(catalog, run_id, request, verify, restored)
     except UnusableFileError as error:
         return IngestResult(request.path, None, "rejected", _without_path(error.message, request.path))
     except OSError as error:
@@ -182,20 +185,24 @@ def _without_path(message: str, path: str) -> str:
     return message
 
 
-def _ingest(catalog: Catalog, run_id: int, request: IngestRequest, verify: bool) -> IngestResult:
+def _ingest(
+    catalog: Catalog, run_id: int, request: IngestRequest, verify: bool, restored: bool
+) -> IngestResult:
     """Ingest one file in one transaction; again, where that was the victim of a deadlock."""
     for attempt in range(1, _TRIES + 1):
         try:
             with catalog.begin() as connection:
                 commit_with_the_run(connection)
-                return _ingest_in(connection, run_id, request, verify)
+                return _ingest_in(connection, run_id, request, verify, restored)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == _TRIES:
                 raise
     raise AssertionError("the loop returns or raises")
 
 
-def _ingest_in(connection: Connection, run_id: int, request: IngestRequest, verify: bool) -> IngestResult:
+def _ingest_in(
+    connection: Connection, run_id: int, request: IngestRequest, verify: bool, restored: bool
+) -> IngestResult:
     status = os.stat(request.path)
     if not stat.S_ISREG(status.st_mode):
         raise UnusableFileError("not a regular file", "")
@@ -211,7 +218,7 @@ def _ingest_in(connection: Connection, run_id: int, request: IngestRequest, veri
     facts = exposure_facts(extensions, path.name)
     content = _Content(facts, solutions_in(extensions, path.name), _sha256(path), place, known)
     _check_unchanged(path, status)
-    outcome, reason = _record(connection, run_id, content)
+    outcome, reason = _record(connection, run_id, content, restored)
     return IngestResult(request.path, facts.rootname, outcome, reason, facts.headerlets, len(content.found))
 
 
@@ -227,7 +234,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _record(connection: Connection, run_id: int, content: _Content) -> tuple[Status, str]:
+def _record(connection: Connection, run_id: int, content: _Content, restored: bool) -> tuple[Status, str]:
     facts = content.facts
     row = _exposure_row(facts)
     exposure_id, is_new = register_exposure(connection, run_id, row)
@@ -235,10 +242,13 @@ def _record(connection: Connection, run_id: int, content: _Content) -> tuple[Sta
     if state.file_id is not None:
         _record_place(connection, run_id, state.file_id, content)
         superseded = state.file_id != state.current_file_id
+        if superseded and restored:
+            reopen_file(connection, run_id, exposure_id, facts.suffix, state.file_id)
+            return "updated", ""
         return "unchanged", "an older content, no longer in force" if superseded else ""
     if content.known:  # whatever follows, that content is no longer at this place
         close_places(connection, run_id, [content.known.location_id])
-    if refusal := _not_newer(facts, state):
+    if refusal := "" if restored else _not_newer(facts, state):
         return "rejected", refusal
     file, chips = _file_row(content), _chip_rows(facts)
     file_id = record_file(

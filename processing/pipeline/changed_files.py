@@ -1,0 +1,113 @@
+"""Files changed in place, by runs, and undone: the catalog is told before a file gets its new content.
+
+A kill between the two leaves the old file and a change that was never made; one after it leaves the new
+file and what brings the old one back. A file the catalog knows is ingested again, before and after.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hapctl.archive.database import Catalog
+from hapctl.archive.exposures import lock_exposure
+from hapctl.archive.file_changes import FileChange, changes_to_undo, record_file_change, record_undone
+from hapctl.archive.roots import list_roots, root_of
+from hapctl.archive.solutions import activate
+from hapctl.archive.statements import execute
+from hapctl.processing.astrometry.fits_editing import editing, rebuilt
+from hapctl.processing.pipeline.ingest_files import IngestRequest, IngestResult, ingest_file
+
+
+@dataclass(frozen=True)
+class UndoneChange:
+    """A change that was undone; ``outcome`` is restored, or never_made where the file had its old content."""
+
+    path: str
+    description: str
+    outcome: Literal["restored", "never_made"]
+    rootname: str | None
+
+
+def note_change(
+    catalog: Catalog, run_id: int, path: Path, description: str, before: str, after: str, undo: bytes
+) -> None:
+    """Record, and commit, what brings the old content of a file back; before it gets the new one."""
+    with catalog.begin() as connection:
+        record_file_change(connection, run_id, str(path.absolute()), description, before, after, undo)
+
+
+def ingested_again(
+    catalog: Catalog, run_id: int, path: Path, *, restored: bool = False
+) -> IngestResult | None:
+    """Ingest a file that lies under a root of the catalog and is known there; None for another."""
+    place = str(path.absolute())
+    with catalog.begin() as connection:
+        roots = {root.path: root.root_id for root in list_roots(connection)}
+        found = root_of(place, roots)
+        if found is None:
+            return None
+        names = {"root_id": found[0], "path": found[1]}
+        if execute(connection, "known_file", names).one_or_none() is None:
+            return None
+    return ingest_file(catalog, run_id, IngestRequest(place, *found), verify=True, restored=restored)
+
+
+def undo_changes(
+    catalog: Catalog,
+    run_id: int,
+    undone_run: int | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> list[UndoneChange]:
+    """Bring back the files that a run changed in place, the last one first.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    run_id : int
+        The run that does it.
+    undone_run : int, optional
+        The run to undo; by default the last one with a change that was not undone.
+    on_progress : callable
+        Told in words what is being done.
+
+    Raises
+    ------
+    NotInCatalogError, RefusedByCatalogError
+        There is nothing to undo.
+    RefusedError
+        A file was changed since; those done before stay undone.
+    """
+    with catalog.begin() as connection:
+        changes = changes_to_undo(connection, undone_run)
+    return [_undone(catalog, run_id, change, on_progress) for change in changes]
+
+
+def _undone(
+    catalog: Catalog, run_id: int, change: FileChange, on_progress: Callable[[str], None]
+) -> UndoneChange:
+    path = Path(change.path)
+    on_progress(f"restoring {path}")
+    with editing(path) as edited:
+        content = edited.content_sha256()
+    outcome: Literal["restored", "never_made"] = "never_made"
+    if content != change.before_sha256:
+        rebuilt(path, change.undo, change.before_sha256, change.after_sha256)
+        outcome = "restored"
+    with catalog.begin() as connection:
+        record_undone(connection, run_id, change, outcome)
+    known = ingested_again(catalog, run_id, path, restored=True)
+    if known is not None and known.rootname:
+        _put_back(catalog, run_id, known.rootname, change.run_id)
+    return UndoneChange(change.path, change.description, outcome, None if known is None else known.rootname)
+
+
+def _put_back(catalog: Catalog, run_id: int, rootname: str, undone_run: int) -> None:
+    """Put the solution in force again that was, where the undone run (by its ingest) changed that."""
+    with catalog.begin() as connection:
+        exposure_id = lock_exposure(connection, rootname)
+        names = {"exposure_id": exposure_id, "run_id": undone_run}
+        row = execute(connection, "solution_before_run", names).one_or_none()
+        if row is not None:
+            reason = f"run {undone_run} was undone: {row.reason}"
+            activate(connection, run_id, {exposure_id: row.solution_id}, reason, row.origin)
