@@ -253,9 +253,11 @@ def _too_poor(fits: StarFits) -> Mask:
 def _bleeding(saturated: Mask) -> Mask:
     """Saturated pixels of columns that are too long for a star's core."""
     bleeding = np.zeros_like(saturated)
-    column, row = np.nonzero(saturated.T)
+    row, column = np.nonzero(saturated)
     if len(column) == 0:
         return bleeding
+    by_column = np.lexsort((row, column))
+    row, column = row[by_column], column[by_column]
     starts = np.flatnonzero((np.diff(column, prepend=-1) != 0) | (np.diff(row, prepend=-2) != 1))
     lengths = np.diff(np.append(starts, len(column)))
     long = np.repeat(lengths > LONGEST_CORE, lengths)
