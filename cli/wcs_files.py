@@ -42,9 +42,9 @@ def apply(
 ) -> int:
     """Make a solution the primary WCS of files: copies of them, or the files themselves.
 
-    By default that in force in the catalog. All chips are moved rigidly; ORIENTAT, the aperture, S_REGION, the
-    figures of the fit, the WCS of ERR and DQ and WCSCORR go along; pixels keep their bytes. The old primary
-    WCS stays under a free letter and as HDRLET.
+    By default that in force in the catalog. All chips are moved rigidly; ORIENTAT, the aperture, S_REGION,
+    the figures of the fit, the WCS of ERR and DQ and WCSCORR go along; pixels keep their bytes. The old
+    primary WCS stays under a free letter and as HDRLET.
 
     \b
     hapctl wcs apply flc/*_flc.fits --output-dir aligned

@@ -61,7 +61,8 @@ def extract_from_file(path: Path, name: str | None, folder: Path, *, overwrite: 
         raise MissingFileError(f"{path}: no such file", "check the name")
     found = solutions_in(read_fits(path), str(path))
     chosen = _chosen(found, name, path)
-    written, taken = [], set()
+    written = []
+    taken: set[str] = set()
     for entry in chosen:
         content, file = _as_headerlet(entry, path)
         if file in taken:
