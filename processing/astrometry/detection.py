@@ -253,7 +253,7 @@ def _too_poor(fits: StarFits) -> Mask:
 def _bleeding(saturated: Mask) -> Mask:
     """Saturated pixels of columns that are too long for a star's core."""
     bleeding = np.zeros_like(saturated)
-    row, column = np.nonzero(saturated)
+    row, column = np.divmod(np.flatnonzero(saturated), saturated.shape[1])
     if len(column) == 0:
         return bleeding
     by_column = np.lexsort((row, column))
