@@ -69,6 +69,8 @@ class AcceptanceRule:
         Decimal logarithm of the chance of residuals as large as those of a group's catalog stars.
     least_improvement : float
         Chi-squared of the previous solution less that of the new one, for the same stars, is at least this.
+    least_focus_ratio : float
+        Correlation of the exposures in their overlap, after over before (`imaging.overlap_similarity`).
     """
 
     name: str = "align-default"
@@ -107,6 +109,7 @@ class AcceptanceRule:
     most_prior_sigma: float = 5.0
     most_chi_log10_chance: float = -6.0
     least_improvement: float = 0.0
+    least_focus_ratio: float = 0.85
 
     def content(self) -> dict[str, Any]:
         """The numbers alone, as they are kept in a policy row."""
