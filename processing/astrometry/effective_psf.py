@@ -220,13 +220,6 @@ def grid() -> Array:
     return (np.arange(2 * HALF + 1) - HALF) / OVERSAMPLING
 
 
-def gaussian_samples(fwhm: float) -> Array:
-    """A Gaussian at the nodes."""
-    sigma = fwhm / 2.3548200450309493
-    profile = np.exp(-0.5 * (grid() / sigma) ** 2)
-    return normalised(profile[:, None] * profile[None, :])
-
-
 def gaussian_psf(fwhm: float) -> EffectivePsf:
     """A Gaussian effective PSF, as a start or where a chip has too few stars.
 
@@ -235,7 +228,9 @@ def gaussian_psf(fwhm: float) -> EffectivePsf:
     fwhm : float
         Full width at half maximum, pixels.
     """
-    return psf_from_samples(gaussian_samples(fwhm)[None], stars=0, error=0.05)
+    profile = np.exp(-0.5 * (grid() * 2.3548200450309493 / fwhm) ** 2)
+    samples = normalised(profile[:, None] * profile[None, :])
+    return EffectivePsf(spline_coefficients(samples[None]), fwhm, stars=0, error=0.05)
 
 
 def normalised(samples: Array) -> Array:
@@ -249,18 +244,15 @@ def light_within(samples: Array) -> float:
     return float(samples[np.hypot(x, y) <= MODEL_RADIUS].sum() / OVERSAMPLING**2)
 
 
-def psf_from_samples(
-    samples: Array, stars: int, error: float, domain: Domain = (0.0, 1.0, 0.0, 1.0)
-) -> EffectivePsf:
-    """The model whose terms have the given values at the nodes, shape (terms, n, n)."""
+def spline_coefficients(samples: Array) -> Array:
+    """Coefficients of the cubic splines with the given values at the nodes, shape (terms, n, n)."""
     from scipy.ndimage import spline_filter1d
 
     rows = spline_filter1d(samples, order=3, axis=1, mode="mirror")
-    coefficients = np.ascontiguousarray(spline_filter1d(rows, order=3, axis=2, mode="mirror"))
-    return EffectivePsf(coefficients, _width(samples[0]), stars, error, domain)
+    return np.ascontiguousarray(spline_filter1d(rows, order=3, axis=2, mode="mirror"))
 
 
-def _width(samples: Array) -> float:
+def width(samples: Array) -> float:
     """FWHM from the area above half the maximum: pi (fwhm / 2) squared."""
     from scipy.ndimage import zoom
 

@@ -1,9 +1,10 @@
 """Make the effective PSF of a chip from its own bright stars (Anderson & King 2000, PASP 112, 1360).
 
-Stars and model are improved in turn: positions and fluxes with the model of the moment, then the model
-at each of its nodes by what the pixels near it ask for. With many stars a node's value is a polynomial of
-the place on the chip; a quadratic smoothing keeps the model quiet between the phases that happen to be
-sampled. A chip with too few stars takes another's model, if one is given, or a Gaussian.
+It begins as the telescope-and-pixel shape that fits best (`psf_shapes`). Then stars and model are improved
+in turn: positions and fluxes with the model of the moment, the model at each of its nodes by what the
+pixels near it ask for. With many stars a node's value is a polynomial of the place on the chip; a quadratic
+smoothing keeps the model quiet between the phases that happen to be sampled. A chip with too few stars
+takes another's model, if one is given, or a Gaussian.
 """
 
 from dataclasses import replace
@@ -11,26 +12,38 @@ from dataclasses import replace
 import numpy as np
 from hapctl.ext import star_fitting
 from hapctl.processing.astrometry.effective_psf import (
+    HALF,
     MODEL_RADIUS,
+    OVERSAMPLING,
     ChipPixels,
     Domain,
     EffectivePsf,
     StarFits,
     fit_stars,
     gaussian_psf,
-    gaussian_samples,
     light_within,
     normalised,
-    psf_from_samples,
+    spline_coefficients,
+    width,
 )
+from hapctl.processing.astrometry.psf_shapes import PsfShape, ShapeSampler
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-LEAST_STARS = 10
-FIRST_STARS, MOST_STARS = 80, 600
-"""Stars of the first, constant model, and of the final one."""
+LEAST_STARS, CORRECTING_STARS = 8, 40
+"""Fewer stars than these leave a Gaussian, or a shape uncorrected."""
+SHAPE_STARS, FIRST_STARS, MOST_STARS = 40, 300, 600
+"""Stars of the shape to begin with, of the first, constant model, and of the final one."""
+ROUNDS = 2
+"""How often stars and model are fitted in turn; more rounds follow the noise, and warp both together."""
+SHAPES = (
+    *(PsfShape(False, part) for part in (0.0, 0.15, 0.3)),
+    *(PsfShape(True, part) for part in (0.1, 0.2, 0.3, 0.45, 0.6)),
+)
+WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
+"""First guesses of the width are tried times these."""
 STARS_OF_TERMS = ((1, 0), (3, 100), (6, 300))
 """How many stars a model of so many terms needs."""
 PRIOR_SHARE = 0.15
@@ -99,24 +112,77 @@ def build_psf(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) ->
     Returns
     -------
     EffectivePsf
-        The Gaussian of the guessed width where fewer than 10 stars are given or survive.
+        The Gaussian of the guessed width where fewer than 8 stars are given; the best of the shapes of
+        `psf_shapes` where they are too few to correct it.
     """
-    samples = gaussian_samples(fwhm)[None]
-    psf = gaussian_psf(fwhm)
     if len(column) < LEAST_STARS:
-        return psf
-    for most, rounds, terms in ((FIRST_STARS, 4, 1), (MOST_STARS, 4, None)):
+        return gaussian_psf(fwhm)
+    samples = fitted_shape(pixels, column[:SHAPE_STARS], row[:SHAPE_STARS], fwhm)[None]
+    psf = EffectivePsf(spline_coefficients(samples), fwhm, 0, 0.02)
+    for most, wanted in ((FIRST_STARS, 1), (MOST_STARS, terms_for(len(column[:MOST_STARS])))):
         some_column, some_row = column[:most], row[:most]
-        wanted = terms or max(n for n, stars in STARS_OF_TERMS if len(some_column) >= stars)
-        domain = _domain(some_column, some_row)
         samples = np.concatenate([samples, np.zeros((wanted - len(samples), *samples.shape[1:]))])
-        psf = psf_from_samples(samples, psf.stars, psf.error, domain)
-        for _ in range(rounds):
-            improved = _improved(psf, samples, pixels, some_column, some_row)
-            if improved is None:
-                return gaussian_psf(fwhm)
-            psf, samples = improved
-    return psf
+        psf = replace(psf, coefficients=spline_coefficients(samples), domain=_domain(some_column, some_row))
+        for _ in range(ROUNDS if len(column) >= CORRECTING_STARS else 0):
+            psf, samples = _improved(psf, samples, pixels, some_column, some_row)
+    return _finished(psf, samples[0], pixels, column[:MOST_STARS], row[:MOST_STARS])
+
+
+def terms_for(stars: int) -> int:
+    """How many terms a model made from so many stars has."""
+    return max(terms for terms, least in STARS_OF_TERMS if stars >= least)
+
+
+def fitted_shape(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) -> Array:
+    """Samples of the telescope-and-pixel shape that fits some stars best."""
+    trial = _ShapeTrial(pixels, column, row)
+    widths = [(trial.misfit(SHAPES[0], SHAPES[0].size_of(fwhm * factor)), fwhm * factor) for factor in WIDTHS]
+    best_width = min(widths)[1]
+    trial.begin_at(SHAPES[0], SHAPES[0].size_of(best_width))
+    shapes = sorted(
+        (trial.best_size(shape, shape.size_of(best_width), 0.12), n) for n, shape in enumerate(SHAPES)
+    )
+    (_, size), number = shapes[0]
+    return trial.samples(SHAPES[number], trial.best_size(SHAPES[number], size, 0.03)[1])
+
+
+class _ShapeTrial:
+    """Some stars, fitted with one shape after another."""
+
+    def __init__(self, pixels: ChipPixels, column: Indices, row: Indices) -> None:
+        self._pixels, self._column, self._row = pixels, column, row
+        self._x, self._y = column.astype(np.float64), row.astype(np.float64)
+        self._sampler = ShapeSampler(OVERSAMPLING, HALF)
+
+    def samples(self, shape: PsfShape, size: float) -> Array:
+        """Of a shape of unit light."""
+        return normalised(self._sampler.samples(shape, size))
+
+    def misfit(self, shape: PsfShape, size: float) -> float:
+        """Median share of their light that the stars have beside the shape."""
+        return float(np.median(self._fits(shape, size).misfit))
+
+    def begin_at(self, shape: PsfShape, size: float) -> None:
+        """Let all further fits begin at the places that this shape gives."""
+        fits = self._fits(shape, size)
+        good = fits.converged(self._column, self._row)
+        self._x, self._y = np.where(good, fits.x, self._x), np.where(good, fits.y, self._y)
+
+    def best_size(self, shape: PsfShape, size: float, step: float) -> tuple[float, float]:
+        """The least misfit near a size, and the size there: by a parabola through three, in its logarithm."""
+        sizes = size * np.exp(step * np.array([-1.0, 0.0, 1.0]))
+        misfits = [self.misfit(shape, one) for one in sizes]
+        bend = misfits[0] - 2.0 * misfits[1] + misfits[2]
+        slope = 0.5 * (misfits[2] - misfits[0])
+        move = float(np.clip(-slope / bend, -2.0, 2.0)) if bend > 0 else -2.0 * float(np.sign(slope))
+        vertex = size * float(np.exp(step * move))
+        tried = [(self.misfit(shape, vertex), vertex), *zip(misfits, sizes.tolist(), strict=True)]
+        return min(tried)
+
+    def _fits(self, shape: PsfShape, size: float) -> StarFits:
+        coefficients = spline_coefficients(self.samples(shape, size)[None])
+        psf = EffectivePsf(coefficients, 1.0, 0, 0.02)
+        return fit_stars(psf, self._pixels, self._x, self._y, self._column, self._row, steps=5)
 
 
 def model_stars(
@@ -138,26 +204,44 @@ def _domain(column: Indices, row: Indices) -> Domain:
     return float(column.min()), float(column.max()), float(row.min()), float(row.max())
 
 
-def _improved(
-    psf: EffectivePsf, samples: Array, pixels: ChipPixels, column: Indices, row: Indices
-) -> tuple[EffectivePsf, Array] | None:
-    """One round: stars by the model, the model by the stars; None where too few stars are left."""
-    exact = replace(psf, error=0.0)
+def _good_fits(
+    psf: EffectivePsf, pixels: ChipPixels, column: Indices, row: Indices
+) -> tuple[StarFits, Indices]:
+    """Fits of the stars that look like the model, and their middle pixels (n, 2)."""
     fits = fit_stars(psf, pixels, column.astype(np.float64), row.astype(np.float64), column, row)
     good = fits.converged(column, row) & (np.hypot(fits.x - column, fits.y - row) < 1.2)
-    if good.sum() < LEAST_STARS:
-        return None
-    good &= fits.misfit < 3.0 * np.median(fits.misfit[good])
-    if good.sum() < LEAST_STARS:
-        return None
-    used, places = fits.chosen(good), np.column_stack([column[good], row[good]])
+    good &= fits.misfit < 3.0 * np.median(fits.misfit[good]) if good.any() else good
+    return fits.chosen(good), np.column_stack([column[good], row[good]])
+
+
+def _improved(
+    psf: EffectivePsf, samples: Array, pixels: ChipPixels, column: Indices, row: Indices
+) -> tuple[EffectivePsf, Array]:
+    """One round: stars by the model, the model by the stars."""
+    used, places = _good_fits(psf, pixels, column, row)
     correction = star_fitting.node_corrections(
-        exact.coefficients, samples, psf.basis(used.x, used.y), pixels.image, pixels.variance,
+        psf.coefficients, samples, psf.basis(used.x, used.y), pixels.image, pixels.variance,
         np.column_stack([used.x, used.y, used.flux]), places, MODEL_RADIUS, pixels.slope, PRIOR_SHARE,
     )  # fmt: skip
     new = _tidied(samples + np.stack([_smooth(term) for term in correction]))
-    better = psf_from_samples(new, int(good.sum()), psf.error, psf.domain)
-    return replace(better, error=_model_error(better, pixels, used, places)), new
+    return replace(psf, coefficients=spline_coefficients(new)), new
+
+
+def _finished(
+    psf: EffectivePsf, mean: Array, pixels: ChipPixels, column: Indices, row: Indices
+) -> EffectivePsf:
+    """The model with its width, its stars and its error, which the residuals of the bright ones tell."""
+    fits, places = _good_fits(replace(psf, error=0.005), pixels, column, row)
+    if len(fits) < LEAST_STARS:
+        return gaussian_psf(psf.fwhm)
+    exact = replace(psf, error=0.0)
+    again = fit_stars(
+        exact, pixels, fits.x, fits.y, np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
+    )
+    bright = np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(places) // 3)]
+    excess = (again.chi_squared - again.freedom)[bright] / np.maximum(again.sensitivity[bright], 1e-300)
+    error = float(np.sqrt(np.clip(np.median(excess) / psf.peak, 1e-6, 0.04)))
+    return replace(psf, fwhm=width(mean), stars=len(fits), error=error)
 
 
 def _smooth(correction: Array) -> Array:
@@ -200,15 +284,3 @@ def _centred(samples: Array) -> Array:
     move = np.linalg.solve(slopes @ slopes.T, slopes @ (0.5 * (samples - turned)).ravel())
     centred: Array = shift(samples, np.clip(move, -2.0, 2.0), order=3, mode="nearest")
     return centred
-
-
-def _model_error(psf: EffectivePsf, pixels: ChipPixels, fits: StarFits, places: Indices) -> float:
-    """The error of the PSF, as a share of its peak, that explains the residuals of bright stars."""
-    again = fit_stars(
-        replace(psf, error=0.0), pixels, fits.x, fits.y, np.ascontiguousarray(places[:, 0]),
-        np.ascontiguousarray(places[:, 1]), steps=4,
-    )  # fmt: skip
-    bright = np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(places) // 3)]
-    excess = (again.chi_squared - again.freedom)[bright] / np.maximum(again.sensitivity[bright], 1e-300)
-    squared = float(np.median(excess)) / psf.peak
-    return float(np.sqrt(np.clip(squared, 1e-6, 0.04)))
