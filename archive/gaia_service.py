@@ -20,22 +20,17 @@ GaiaService = RemoteService
 
 @dataclass(frozen=True)
 class GaiaRelease:
-    """A data release: name in the catalog, table of the service, epoch, and columns it lacks."""
+    """A data release: name in the catalog, table of the service, epoch, and what is joined to the table."""
 
     name: str
     table: str
     epoch: float
-    lacking: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are asked for."""
-        return tuple(name for name in COLUMNS if name not in self.lacking)
+    joined: str = ""
 
     @property
     def tap_table(self) -> TapTable:
         """The table, as a service is asked for it."""
-        return TapTable("Gaia", self.table, self.columns, ("ra", "dec"), self._stars)
+        return TapTable("Gaia", self.table, COLUMNS, ("ra", "dec"), self._stars, self.joined)
 
     def _stars(self, table: "Table") -> ReferenceStars:
         return stars_from_table(table, self.epoch)
@@ -44,7 +39,10 @@ class GaiaRelease:
 RELEASES = {
     "gaiadr3": GaiaRelease("gaiadr3", "gaiadr3.gaia_source", 2016.0),
     "gaiaedr3": GaiaRelease("gaiaedr3", "gaiaedr3.gaia_source", 2016.0),
-    "gaiadr2": GaiaRelease("gaiadr2", "gaiadr2.gaia_source", 2015.5, ("ruwe",)),
+    # DR2 has RUWE in a table of its own, which does not hold every source.
+    "gaiadr2": GaiaRelease(
+        "gaiadr2", "gaiadr2.gaia_source", 2015.5, " LEFT OUTER JOIN gaiadr2.ruwe USING (source_id)"
+    ),
 }
 
 

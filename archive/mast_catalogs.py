@@ -92,7 +92,7 @@ def _attempt(circle: Circle, service: RemoteService) -> ReferenceStars:
 
 
 def _page(circle: Circle, service: RemoteService, deadline: Deadline, page: int) -> "Table":
-    from requests.exceptions import RequestException
+    from requests.exceptions import HTTPError, JSONDecodeError, RequestException
 
     api = _service(service, deadline)
     asked: dict[str, Any] = {"ra": circle.ra, "dec": circle.dec, "radius": circle.radius}
@@ -101,14 +101,13 @@ def _page(circle: Circle, service: RemoteService, deadline: Deadline, page: int)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there are no rows is no news
             return api.service_request("panstarrs", asked, pagesize=PAGE_ROWS, page=page, use_json=True)
+    except HTTPError as error:
+        status = 0 if error.response is None else error.response.status_code
+        raise MastError(str(error), lasting=400 <= status < 500 and status not in (408, 429)) from error
+    except (JSONDecodeError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise MastError(f"the answer is not what the service is known to send: {error}") from error
     except RequestException as error:
-        raise MastError(f"status {_status(error)}: {error}" if _status(error) else str(error)) from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise MastError(f"the answer is not what the service is known to send: {error!r}") from error
-
-
-def _status(error: Any) -> int | None:
-    return None if error.response is None else int(error.response.status_code)
+        raise MastError(str(error)) from error
 
 
 def _service(service: RemoteService, deadline: Deadline) -> Any:
@@ -151,6 +150,11 @@ def _adapter(deadline: Deadline) -> "requests.adapters.BaseAdapter":
             response.status_code, response.reason = answer.status, answer.reason
             response.headers.update(answer.headers)
             response.raw, response.url, response.request = io.BytesIO(answer.body), answer.url, request
+            if answer.status >= 400:  # astroquery hides which, and what the service says of it
+                reason = answer.body[:200].decode("utf-8", "replace")
+                raise requests.exceptions.HTTPError(
+                    f"status {answer.status} {answer.reason}: {reason}", response=response
+                )
             return response
 
         def close(self) -> None:

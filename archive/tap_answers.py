@@ -64,6 +64,8 @@ class TapTable:
         The columns of right ascension and declination.
     stars : callable
         From the table of an answer to checked stars; raises `BadTableError`.
+    joined : str
+        What follows the table in the question for rows; it must neither add rows nor take any away.
     """
 
     name: str
@@ -71,18 +73,19 @@ class TapTable:
     columns: tuple[str, ...]
     position: tuple[str, str]
     stars: Callable[["Table"], ReferenceStars]
+    joined: str = ""
 
     def adql(self, circle: Circle) -> str:
         """The question for all rows in a circle."""
-        return f"SELECT {', '.join(self.columns) or '*'} {self._from_where(circle)}"
+        return f"SELECT {', '.join(self.columns) or '*'} {self._from_where(circle, self.joined)}"
 
     def counting_adql(self, circle: Circle) -> str:
         """The question for their number."""
         return f"SELECT COUNT(*) AS n {self._from_where(circle)}"
 
-    def _from_where(self, circle: Circle) -> str:
+    def _from_where(self, circle: Circle, joined: str = "") -> str:
         ra, dec = self.position
-        return f"FROM {self.table} WHERE 1 = CONTAINS(POINT('ICRS', {ra}, {dec}), {circle.adql})"
+        return f"FROM {self.table}{joined} WHERE 1 = CONTAINS(POINT('ICRS', {ra}, {dec}), {circle.adql})"
 
 
 def whole_answer(table: TapTable, circle: Circle, service: RemoteService, remedy: str) -> ReferenceStars:

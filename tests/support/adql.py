@@ -1,6 +1,7 @@
 """A small ADQL engine over astropy tables, so that a wrong query gives a wrong answer.
 
-Knows ``SELECT [TOP n] columns|*|COUNT(*) FROM schema.table [AS alias] [WHERE ...] [ORDER BY column]``
+Knows ``SELECT [TOP n] columns|*|COUNT(*) FROM schema.table [AS alias] [LEFT OUTER JOIN table USING (column)]
+[WHERE ...] [ORDER BY column]`` and quoted names
 with comparisons, BETWEEN, IN, IS NULL, AND, OR, NOT, arithmetic, POINT, CIRCLE, POLYGON, CONTAINS,
 INTERSECTS of a point, DISTANCE and a few numeric functions. Anything else is a `QueryError`, never a
 guess. Comparisons with NULL are unknown; unknown rows are left out.
@@ -18,7 +19,7 @@ Value = Any  # number, string, masked array, or a geometry below
 
 TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_]\w*)"
-    r"|(?P<string>'(?:[^']|'')*')|(?P<sign><>|!=|<=|>=|[-+*/(),.<>=]))"
+    r"|(?P<string>'(?:[^']|'')*')|(?P<quoted>\x22[^\x22]+\x22)|(?P<sign><>|!=|<=|>=|[-+*/(),.<>=]))"
 )
 COMPARE: dict[str, Callable[[Value, Value], Value]] = {
     "=": lambda a, b: a == b,
@@ -51,6 +52,9 @@ RESERVED = {
     "OR",
     "NOT",
     "BETWEEN",
+    "LEFT",
+    "JOIN",
+    "USING",
     "ORDER",
     "BY",
     "AS",
@@ -144,7 +148,7 @@ class _Query:
         top = int(self.take()) if self.accept("TOP") else None
         start = self.at
         self._skip_to_from()
-        self.table = self._table_named()
+        self.table = self._joined(self._table_named())
         after_from = self.at
         self.at = start
         names, counting = self._selection()
@@ -169,12 +173,34 @@ class _Query:
         name = self.take()
         while self.accept("."):
             name += "." + self.take()
+        name = name.strip('"')
         if name.lower() not in self.tables:
             raise QueryError(f"unknown table '{name}'")
         self.alias = name.split(".")[-1].lower()
         if self.accept("AS") or (self.peek() and self.peek().upper() not in RESERVED):
             self.alias = self.take().lower()
         return self.tables[name.lower()]
+
+    def _joined(self, left: Table) -> Table:
+        if not self.accept("LEFT"):
+            return left
+        self.accept("OUTER")
+        self.expect("JOIN")
+        alias, right = self.alias, self._table_named()
+        self.alias = alias
+        self.expect("USING")
+        self.expect("(")
+        key = self.take().lower()
+        self.expect(")")
+        if key not in left.colnames or key not in right.colnames:
+            raise QueryError(f"unknown column '{key}'")
+        rows = {value: row for row, value in enumerate(right[key].tolist())}
+        found = np.array([rows.get(value, -1) for value in left[key].tolist()], dtype=int)
+        joined = Table(left, masked=True, copy=False)
+        for name in right.colnames:
+            if name != key and len(right):
+                joined[name] = np.ma.array(np.asarray(right[name])[found], mask=found < 0)
+        return joined
 
     def _selection(self) -> tuple[list[str], str]:
         if self.accept("COUNT"):
@@ -193,9 +219,10 @@ class _Query:
     def _column_name(self, word: str) -> str:
         if word.lower() == self.alias and self.accept("."):
             word = self.take()
-        if word.lower() not in self.table.colnames:
+        known = {name.lower(): name for name in self.table.colnames}
+        if word.strip('"').lower() not in known:
             raise QueryError(f"unknown column '{word}'")
-        return word.lower()
+        return known[word.strip('"').lower()]
 
     def _where(self) -> np.ndarray:
         if not self.accept("WHERE"):
