@@ -1,6 +1,5 @@
 """``hapctl drizzle``: combine exposures from files alone, without a catalog."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -109,39 +108,30 @@ def _chosen(
 
 
 def _show_config(inputs: tuple[str, ...], sources: "ParameterSources", as_json: bool) -> int:
-    from dataclasses import asdict
-
+    from hapctl.cli.parameters import show_parameters
     from hapctl.processing.imaging.parameters import DRIZZLE
-    from hapctl.processing.parameter_file import toml_text
 
     exposures, left_out = _inputs(inputs) if inputs else ([], [])
     _say_left_out(left_out)
-    parameters, notes = _chosen(sources, exposures)
-    if as_json:
-        print_json({"parameters": asdict(parameters), "notes": notes})
-    else:
-        click.echo(toml_text(DRIZZLE, parameters), nl=False)
-    return 0
+    return show_parameters(DRIZZLE, _chosen(sources, exposures), as_json=as_json)
 
 
 def _edit(sources: "ParameterSources", as_json: bool) -> int:
     from dataclasses import replace
 
-    from hapctl.processing.errors import UsageProblemError
+    from hapctl.cli.parameters import edit_parameters
+    from hapctl.processing.imaging.grid_choice import check_grid_parameters
+    from hapctl.processing.imaging.parameters import DRIZZLE
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageProblemError("the form needs a terminal", "write a file with --show-config and edit that")
-    from hapctl.cli.parameter_form import drizzle_form
-
-    target = sources.file or Path("drizzle.toml")
-    loaded = sources.file is not None and sources.file.exists()
-    parameters, notes = _chosen(sources if loaded else replace(sources, file=None), [])
-    saved = drizzle_form(parameters, target, loaded=loaded).run()
-    if as_json:
-        print_json({"saved": saved, "notes": notes})
-    elif saved:
-        say(f"saved {saved}; next: hapctl drizzle INPUT... -o OUT --config {saved}")
-    return 0
+    return edit_parameters(
+        DRIZZLE,
+        lambda file: _chosen(replace(sources, file=file), []),
+        sources.file,
+        usual=Path("drizzle.toml"),
+        then="hapctl drizzle INPUT... -o OUT",
+        as_json=as_json,
+        check=lambda parameters: check_grid_parameters(parameters.final),
+    )
 
 
 def _drizzle(

@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
     "drizzle": ("hapctl.cli.drizzle:drizzle", "Combine exposures from files alone, without a catalog."),
     "find": ("hapctl.cli.find:find", "Find and measure the sources of an exposure or a product."),
+    "tweak": ("hapctl.cli.tweak:tweak", "Align images from files alone, as TweakReg does."),
+    "tweakback": ("hapctl.cli.tweakback:tweakback", "Carry a product's corrected WCS back to its inputs."),
     "status": ("hapctl.cli.status:status", "Show what the catalog holds and what is stale."),
     "query": ("hapctl.cli.query:query", "Answer a named question from the catalog."),
     "sql": ("hapctl.cli.query:sql", "Ask the catalog in SQL, as a reader."),

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.grid_choice import check_grid_parameters
-from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
 from hapctl.processing.parameter_file import Change, changed, toml_text
 from hapctl.processing.parameter_values import Parameter, ParameterSet, Value, as_text
 from hapctl.processing.whole_files import write_whole
@@ -310,10 +308,3 @@ def row_id(parameter: Parameter) -> str:
 def shown(value: Value) -> str:
     """Return a value as it stands in the form; nothing for none."""
     return "" if value is None else as_text(value)
-
-
-def drizzle_form(parameters: DrizzleParameters, target: Path, *, loaded: bool = False) -> ParameterForm:
-    """Return the form of ``hapctl drizzle --edit``."""
-    return ParameterForm(
-        DRIZZLE, parameters, target, loaded=loaded, check=lambda one: check_grid_parameters(one.final)
-    )

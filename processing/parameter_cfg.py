@@ -33,14 +33,21 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def read_cfg(path: Path, task: str, title: str) -> dict[str, str | None]:
+def read_cfg(path: Path, title: str, *tasks: str) -> tuple[str, dict[str, str | None]]:
     """Read the names and values of a task's configuration.
 
     Parameters
     ----------
     path : Path
-    task, title : str
-        The task as TEAL names it, and as people do.
+    title : str
+        The task as people name it.
+    *tasks : str
+        What TEAL calls it and its parts; a file that says nothing is the first one's.
+
+    Returns
+    -------
+    task : str
+    cells : dict
 
     Raises
     ------
@@ -52,10 +59,10 @@ def read_cfg(path: Path, task: str, title: str) -> dict[str, str | None]:
     except OSError as error:
         raise UsageProblemError(f"{path} can't be read: {error.strerror}", "check --import-cfg") from error
     cells = dict(cfg_entries(text))
-    found = cells.get("_task_name_") or ""
-    if found and found != task:
-        raise UsageProblemError(f"{path} holds the parameters of {found}", f"give a configuration of {title}")
-    return {name: value for name, value in cells.items() if not name.startswith("_")}
+    task = cells.get("_task_name_") or tasks[0]
+    if task not in tasks:
+        raise UsageProblemError(f"{path} holds the parameters of {task}", f"give a configuration of {title}")
+    return task, {name: value for name, value in cells.items() if not name.startswith("_")}
 
 
 def cfg_entries(text: str) -> Iterator[tuple[str, str | None]]:

@@ -91,7 +91,11 @@ def wcs_difference(
 
 
 def residuals_against(
-    stars: StarResiduals, *, quantities: Sequence[str] = tuple(_QUANTITIES), title: str = ""
+    stars: StarResiduals,
+    *,
+    quantities: Sequence[str] = tuple(_QUANTITIES),
+    limit: float | None = None,
+    title: str = "",
 ) -> Figure:
     """Residuals east and north against x, y, magnitude, colour and epoch, with medians in bins.
 
@@ -100,17 +104,19 @@ def residuals_against(
     stars : StarResiduals
     quantities : sequence of {"x", "y", "magnitudes", "colours", "epochs"}
         Those without any value are left out.
+    limit : float, optional
+        Of the residuals' axes, mas; by the residuals themselves by default.
     title : str
     """
     known = [name for name in quantities if np.isfinite(getattr(stars, name)).any()]
     figure = new_figure(max(3.0 * len(known), 5.0) + 0.6, 5.6, title)
     panels = figure.subplots(2, max(len(known), 1), sharex="col", sharey="row", squeeze=False)
     for row, (name, values) in enumerate((("east", stars.east), ("north", stars.north))):
-        limit = robust_limit(values[stars.used])
+        edge = limit or robust_limit(values[stars.used])
         panels[row, 0].set_ylabel(f"residual {name} (mas)")
-        panels[row, 0].set_ylim(-limit, limit)
+        panels[row, 0].set_ylim(-edge, edge)
         for column, quantity in enumerate(known):
-            _trend(panels[row, column], getattr(stars, quantity), values, stars.used, limit)
+            _trend(panels[row, column], getattr(stars, quantity), values, stars.used, edge)
     for column, quantity in enumerate(known):
         panels[1, column].set_xlabel(_QUANTITIES[quantity])
     if not known:
@@ -197,6 +203,16 @@ def offset_histogram(
         axes.set_xlabel(f"offset east ({unit})")
         axes.set_ylabel(f"offset north ({unit})")
     return figure
+
+
+def offsets_between(sources: Array, reference: Array, radius: float) -> Array:
+    """Reference minus source of all pairs within a radius, shape (n, 2); arcsec in one plane."""
+    from scipy.spatial import cKDTree
+
+    if not len(sources) or not len(reference):
+        return np.zeros((0, 2))
+    pairs = cKDTree(sources).sparse_distance_matrix(cKDTree(reference), radius, output_type="coo_matrix")
+    return reference[pairs.col] - sources[pairs.row]
 
 
 def _histogram(figure: Figure, axes: Axes, offsets: Array, centre: Array, half: float, bins: int) -> None:

@@ -120,7 +120,7 @@ def import_cfg(path: Path) -> Imported:
     UsageProblemError
         It can't be read, is another task's, or a value in it will not do.
     """
-    cells = read_cfg(path, "astrodrizzle", "AstroDrizzle")
+    _, cells = read_cfg(path, "AstroDrizzle", "astrodrizzle")
     if not any(name in _SAME or name.startswith(("driz_", "final_")) for name in cells):
         raise UsageProblemError(f"{path} holds no parameter of AstroDrizzle", "give a .cfg that TEAL wrote")
     return imported(cells, str(path))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hapctl.cli.parameter_form import ParameterForm, drizzle_form, row_id
+from hapctl.cli.parameter_form import ParameterForm, row_id
+from hapctl.processing.imaging.grid_choice import check_grid_parameters
 from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters, FinalParameters
 from hapctl.processing.parameter_file import changed, read_parameter_file
 from support.commands import run_here
@@ -15,6 +16,13 @@ from textual.widgets import ContentSwitcher, Input, Select, Static, Switch
 
 DEFAULTS = DrizzleParameters()
 Drive = Callable[[ParameterForm, Pilot[str]], Coroutine[Any, Any, None]]
+
+
+def drizzle_form(parameters: DrizzleParameters, target: Path, *, loaded: bool = False) -> ParameterForm:
+    """The form of `hapctl drizzle --edit`."""
+    return ParameterForm(
+        DRIZZLE, parameters, target, loaded=loaded, check=lambda one: check_grid_parameters(one.final)
+    )
 
 
 def driven(form: ParameterForm, drive: Drive) -> str | None:
