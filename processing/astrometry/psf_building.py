@@ -34,14 +34,15 @@ Indices = NDArray[np.intp]
 
 LEAST_STARS, CORRECTING_STARS = 8, 40
 """Fewer stars than these leave a Gaussian, or a shape uncorrected."""
-SHAPE_STARS, FIRST_STARS, MOST_STARS = 40, 300, 600
-"""Stars of the shape to begin with, of the first, constant model, and of the final one."""
+ROUGH_STARS, SHAPE_STARS, FIRST_STARS, MOST_STARS = 25, 100, 300, 600
+"""Stars of a first look at the shapes, of the shape to begin with, of a constant and of the final model."""
 ROUNDS = 2
 """How often stars and model are fitted in turn; more rounds follow the noise, and warp both together."""
 SHAPES = (
     *(PsfShape(False, part) for part in (0.0, 0.15, 0.3)),
     *(PsfShape(True, part) for part in (0.1, 0.2, 0.3, 0.45, 0.6)),
 )
+CLOSE_SHAPES = 3
 WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
 """First guesses of the width are tried times these."""
 STARS_OF_TERMS = ((1, 0), (3, 100), (6, 300))
@@ -123,8 +124,9 @@ def build_psf(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) ->
         some_column, some_row = column[:most], row[:most]
         samples = np.concatenate([samples, np.zeros((wanted - len(samples), *samples.shape[1:]))])
         psf = replace(psf, coefficients=spline_coefficients(samples), domain=_domain(some_column, some_row))
+        near = some_column.astype(np.float64), some_row.astype(np.float64)
         for _ in range(ROUNDS if len(column) >= CORRECTING_STARS else 0):
-            psf, samples = _improved(psf, samples, pixels, some_column, some_row)
+            psf, samples, near = _improved(psf, samples, pixels, some_column, some_row, near)
     return _finished(psf, samples[0], pixels, column[:MOST_STARS], row[:MOST_STARS])
 
 
@@ -134,16 +136,23 @@ def terms_for(stars: int) -> int:
 
 
 def fitted_shape(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) -> Array:
-    """Samples of the telescope-and-pixel shape that fits some stars best."""
-    trial = _ShapeTrial(pixels, column, row)
-    widths = [(trial.misfit(SHAPES[0], SHAPES[0].size_of(fwhm * factor)), fwhm * factor) for factor in WIDTHS]
-    best_width = min(widths)[1]
-    trial.begin_at(SHAPES[0], SHAPES[0].size_of(best_width))
-    shapes = sorted(
-        (trial.best_size(shape, shape.size_of(best_width), 0.12), n) for n, shape in enumerate(SHAPES)
-    )
-    (_, size), number = shapes[0]
-    return trial.samples(SHAPES[number], trial.best_size(SHAPES[number], size, 0.03)[1])
+    """Samples of the telescope-and-pixel shape that fits some stars best, brightest first.
+
+    A few stars tell which shapes are worth a closer look; that takes more of them, and varies also the part.
+    """
+    rough = _ShapeTrial(pixels, column[:ROUGH_STARS], row[:ROUGH_STARS])
+    simple = SHAPES[0]
+    wide = min((rough.misfit(simple, simple.size_of(fwhm * factor)), fwhm * factor) for factor in WIDTHS)[1]
+    rough.begin_at(simple, simple.size_of(wide))
+    sized = [(shape, *rough.best_size(shape, shape.size_of(wide), 0.12)) for shape in SHAPES]
+    close = _ShapeTrial(pixels, column, row)
+    close.begin_at(simple, simple.size_of(wide))
+    few = sorted(sized, key=lambda one: one[1])[:CLOSE_SHAPES]
+    best = min((close.seen(shape, size, 0.05) for shape, _, size in few), key=lambda one: one[0])
+    for factor in (0.85, 1.18):
+        other = replace(best[1], part=best[1].part * factor)
+        best = min(best, close.seen(other, best[2], 0.05), key=lambda one: one[0])
+    return close.samples(best[1], best[2])
 
 
 class _ShapeTrial:
@@ -169,15 +178,17 @@ class _ShapeTrial:
         self._x, self._y = np.where(good, fits.x, self._x), np.where(good, fits.y, self._y)
 
     def best_size(self, shape: PsfShape, size: float, step: float) -> tuple[float, float]:
-        """The least misfit near a size, and the size there: by a parabola through three, in its logarithm."""
-        sizes = size * np.exp(step * np.array([-1.0, 0.0, 1.0]))
-        misfits = [self.misfit(shape, one) for one in sizes]
-        bend = misfits[0] - 2.0 * misfits[1] + misfits[2]
-        slope = 0.5 * (misfits[2] - misfits[0])
-        move = float(np.clip(-slope / bend, -2.0, 2.0)) if bend > 0 else -2.0 * float(np.sign(slope))
-        vertex = size * float(np.exp(step * move))
-        tried = [(self.misfit(shape, vertex), vertex), *zip(misfits, sizes.tolist(), strict=True)]
-        return min(tried)
+        """The least misfit near a size, and the size there: of a parabola through three, in its logarithm."""
+        low, middle, high = (self.misfit(shape, size * float(np.exp(n * step))) for n in (-1, 0, 1))
+        bend, slope = low - 2.0 * middle + high, 0.5 * (high - low)
+        if bend <= 0.5 * abs(slope):  # the minimum lies outside
+            return min(low, high), size * float(np.exp(-2.0 * step * np.sign(slope)))
+        return middle - 0.5 * slope**2 / bend, size * float(np.exp(-step * slope / bend))
+
+    def seen(self, shape: PsfShape, size: float, step: float) -> tuple[float, PsfShape, float]:
+        """Misfit, shape and size of a shape at its best size near one given."""
+        _, better = self.best_size(shape, size, step)
+        return self.misfit(shape, better), shape, better
 
     def _fits(self, shape: PsfShape, size: float) -> StarFits:
         coefficients = spline_coefficients(self.samples(shape, size)[None])
@@ -205,43 +216,48 @@ def _domain(column: Indices, row: Indices) -> Domain:
 
 
 def _good_fits(
-    psf: EffectivePsf, pixels: ChipPixels, column: Indices, row: Indices
-) -> tuple[StarFits, Indices]:
-    """Fits of the stars that look like the model, and their middle pixels (n, 2)."""
-    fits = fit_stars(psf, pixels, column.astype(np.float64), row.astype(np.float64), column, row)
+    psf: EffectivePsf, pixels: ChipPixels, column: Indices, row: Indices, near: tuple[Array, Array]
+) -> tuple[StarFits, NDArray[np.bool_]]:
+    """Fits of the stars, begun near the places given, and which of them look like the model."""
+    fits = fit_stars(psf, pixels, *near, column, row)
     good = fits.converged(column, row) & (np.hypot(fits.x - column, fits.y - row) < 1.2)
     good &= fits.misfit < 3.0 * np.median(fits.misfit[good]) if good.any() else good
-    return fits.chosen(good), np.column_stack([column[good], row[good]])
+    return fits, good
 
 
 def _improved(
-    psf: EffectivePsf, samples: Array, pixels: ChipPixels, column: Indices, row: Indices
-) -> tuple[EffectivePsf, Array]:
-    """One round: stars by the model, the model by the stars."""
-    used, places = _good_fits(psf, pixels, column, row)
+    psf: EffectivePsf,
+    samples: Array,
+    pixels: ChipPixels,
+    column: Indices,
+    row: Indices,
+    near: tuple[Array, Array],
+) -> tuple[EffectivePsf, Array, tuple[Array, Array]]:
+    """One round: stars by the model, the model by the stars; also the places where the good stars were."""
+    fits, good = _good_fits(psf, pixels, column, row, near)
+    used, places = fits.chosen(good), np.column_stack([column[good], row[good]])
     correction = star_fitting.node_corrections(
         psf.coefficients, samples, psf.basis(used.x, used.y), pixels.image, pixels.variance,
         np.column_stack([used.x, used.y, used.flux]), places, MODEL_RADIUS, pixels.slope, PRIOR_SHARE,
     )  # fmt: skip
     new = _tidied(samples + np.stack([_smooth(term) for term in correction]))
-    return replace(psf, coefficients=spline_coefficients(new)), new
+    moved = np.where(good, fits.x, column), np.where(good, fits.y, row)
+    return replace(psf, coefficients=spline_coefficients(new)), new, moved
 
 
 def _finished(
     psf: EffectivePsf, mean: Array, pixels: ChipPixels, column: Indices, row: Indices
 ) -> EffectivePsf:
     """The model with its width, its stars and its error, which the residuals of the bright ones tell."""
-    fits, places = _good_fits(replace(psf, error=0.005), pixels, column, row)
-    if len(fits) < LEAST_STARS:
+    near = column.astype(np.float64), row.astype(np.float64)
+    fits, good = _good_fits(replace(psf, error=0.0), pixels, column, row, near)
+    again = fits.chosen(good)
+    if len(again) < LEAST_STARS:
         return gaussian_psf(psf.fwhm)
-    exact = replace(psf, error=0.0)
-    again = fit_stars(
-        exact, pixels, fits.x, fits.y, np.ascontiguousarray(places[:, 0]), np.ascontiguousarray(places[:, 1])
-    )
-    bright = np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(places) // 3)]
+    bright = np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(again) // 3)]
     excess = (again.chi_squared - again.freedom)[bright] / np.maximum(again.sensitivity[bright], 1e-300)
     error = float(np.sqrt(np.clip(np.median(excess) / psf.peak, 1e-6, 0.04)))
-    return replace(psf, fwhm=width(mean), stars=len(fits), error=error)
+    return replace(psf, fwhm=width(mean), stars=len(again), error=error)
 
 
 def _smooth(correction: Array) -> Array:
