@@ -6,12 +6,15 @@ Only what the WCS says is written: distortion cards by :mod:`wcs_distortion`, al
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from hapctl.processing.astrometry.fits_cards import remove_cards, set_card
 from hapctl.processing.astrometry.fits_structure import HeaderValue
-from hapctl.processing.astrometry.footprint import chip_polygon, s_region
+from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.astrometry.headerlet import orientation
+from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.solution import ChipWcs, WcsSolution
 from hapctl.processing.astrometry.wcsname import wcstype_text
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -63,7 +66,15 @@ def write_science(header: "fits.Header", chip: ChipWcs, solution: WcsSolution, h
     for keyword, value in (cards | fit).items():
         set_card(header, keyword, value)
     if min(chip.shape) > 0:
-        set_card(header, "S_REGION", s_region([chip_polygon(chip)]))
+        set_card(header, "S_REGION", s_region([corners(chip)]))
+
+
+def corners(chip: ChipWcs) -> NDArray[np.float64]:
+    """Return the outer corners of a chip on the sky, shape (4, 2): what HST's S_REGION holds."""
+    ny, nx = chip.shape
+    x, y = np.array([0.0, nx, nx, 0.0]) - 0.5, np.array([0.0, 0.0, ny, ny]) - 0.5
+    ring = np.column_stack(pixel_to_sky(chip, x, y))
+    return ring if np.linalg.det(chip.cd_matrix) < 0.0 else ring[::-1]
 
 
 def write_companion(header: "fits.Header", chip: ChipWcs, solution: WcsSolution) -> None:

@@ -180,12 +180,12 @@ def _write(
     *,
     replaced: bool,
 ) -> None:
-    aperture = _aperture_wcs(found, science[0])
+    aperture = aperture_wcs(found, science[0])
     for part, chip in zip(science, solution.chips, strict=True):
         if chip.extver in aperture:
             move_aperture(part.header, aperture[chip.extver], chip, solution.name)
         write_science(part.header, chip, solution, hdrname)
-        for other in _companions(edited, chip.extver):
+        for other in companions(edited, chip.extver):
             if chip.extver in aperture:
                 move_aperture(other.header, aperture[chip.extver], chip)
             write_companion(other.header, chip, solution)
@@ -218,7 +218,8 @@ def suffix_of(edited: EditedFile) -> str:
     return stem.rsplit("_", 1)[-1] if "_" in stem else "flt"
 
 
-def _companions(edited: EditedFile, extver: int) -> list[FitsPart]:
+def companions(edited: EditedFile, extver: int) -> list[FitsPart]:
+    """Return the ERR, DQ ... extensions of a chip that carry a WCS."""
     return [
         part
         for part in edited.parts
@@ -290,7 +291,7 @@ def _archive_alternates(
                 delete_alternate(headers, key)
 
 
-def _aperture_wcs(found: Sequence[FoundSolution], first: FitsPart) -> Mapping[int, ChipWcs]:
+def aperture_wcs(found: Sequence[FoundSolution], first: FitsPart) -> Mapping[int, ChipWcs]:
     """Return the WCS the aperture cards belong to, by EXTVER; nothing where that is no longer in the file."""
     name = str(first.header.get(MOVED_WITH, "")).strip()
     if name:
