@@ -145,10 +145,12 @@ def match_mutual(sources: Array, reference: Array, tolerance: float | Array) -> 
     theirs = np.nonzero(np.isfinite(reference).all(axis=1))[0]
     if len(mine) == 0 or len(theirs) == 0:
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-    distance, forward = cKDTree(reference[theirs]).query(sources[mine])
-    _, back = cKDTree(sources[mine]).query(reference[theirs])
-    within = distance <= np.broadcast_to(tolerance, len(sources))[mine]
-    mutual = within & (back[forward] == np.arange(len(mine)))
+    limits = np.broadcast_to(tolerance, len(sources))[mine]
+    reach = 1.001 * float(limits.max())  # what lies farther need not be looked for
+    distance, forward = cKDTree(reference[theirs]).query(sources[mine], distance_upper_bound=reach)
+    near = np.nonzero(distance <= limits)[0]
+    _, back = cKDTree(sources[mine]).query(reference[theirs[forward[near]]], distance_upper_bound=reach)
+    mutual = near[back == near]
     return mine[mutual], theirs[forward[mutual]]
 
 

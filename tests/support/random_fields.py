@@ -1,4 +1,4 @@
-"""Random fields of ACS/WFC exposures as lists of sources, with a known truth: for alignments in their thousands.
+"""Random fields of ACS/WFC exposures as lists of sources, with a known truth, for thousands of alignments.
 
 Stars, galaxies, blends, cosmic rays, heavy-tailed errors, pointing errors to 1 arcsec and 0.05 degree, and a
 catalog of which some rows are wrong, or all. Everything lies in one tangent plane.
@@ -252,7 +252,15 @@ def sky_sources(field: RandomField, number: int) -> SourceList:
     count = len(sources)
     none = np.zeros(count)
     return SourceList(
-        np.ones(count, dtype=np.int64), none, none, ra, dec, sources.errors, sources.magnitudes, none + 50, count
+        np.ones(count, dtype=np.int64),
+        none,
+        none,
+        ra,
+        dec,
+        sources.errors,
+        sources.magnitudes,
+        none + 50,
+        count,
     )
 
 
