@@ -81,41 +81,45 @@ def mesh_samples(
                     filled += 1
 
 
-def mesh_levels(const float[:, ::1] samples, Py_ssize_t least, double[::1] level, double[::1] scatter):
-    """Level and scatter of the background in each cell, from its samples in ascending order, NaN last.
+def mesh_levels(
+    const float[:, ::1] samples, Py_ssize_t least, double[::1] median, double[::1] excess, double[::1] scatter
+):
+    """Median, mean less median, and scatter in each cell, from its samples in ascending order, NaN last.
 
     Clipped at 3 sigma about the median until nothing changes, sigma being the distance from the median down
-    to where 15.87 % lie below; then Pearson's mode 2.5 median - 1.5 mean unless the two are 0.3 sigma apart,
-    as in SExtractor (Bertin & Arnouts 1996, A&AS 117, 393).
+    to where 15.87 % lie below.
 
     Parameters
     ----------
     samples : float32 [cells, m]
     least : int
         With fewer samples a cell has none: NaN.
-    level, scatter : float64 [cells]
+    median, excess, scatter : float64 [cells]
         Filled.
     """
-    cdef Py_ssize_t cell
-    if level.shape[0] != samples.shape[0] or scatter.shape[0] != samples.shape[0]:
+    cdef Py_ssize_t cell, cells = samples.shape[0]
+    if median.shape[0] != cells or excess.shape[0] != cells or scatter.shape[0] != cells:
         raise ValueError("arrays of a mesh disagree")
     if samples.shape[1] == 0:
         return
     with nogil:
-        for cell in range(samples.shape[0]):
-            clipped_level(&samples[cell, 0], samples.shape[1], least, &level[cell], &scatter[cell])
+        for cell in range(cells):
+            clipped_level(
+                &samples[cell, 0], samples.shape[1], least, &median[cell], &excess[cell], &scatter[cell]
+            )
 
 
 cdef void clipped_level(
-    const float *values, Py_ssize_t length, Py_ssize_t least, double *level, double *scatter
+    const float *values, Py_ssize_t length, Py_ssize_t least, double *level, double *excess, double *scatter
 ) noexcept nogil:
     cdef Py_ssize_t first = 0, last = length, new_first, new_last, k
     cdef double median = NAN, sigma = NAN, total = 0.0
+    level[0] = NAN
+    excess[0] = NAN
+    scatter[0] = NAN
     while last > 0 and isnan(values[last - 1]):
         last -= 1
     if last < least or last == 0:
-        level[0] = NAN
-        scatter[0] = NAN
         return
     for k in range(50):
         median = 0.5 * (<double>values[(first + last - 1) // 2] + <double>values[(first + last) // 2])
@@ -128,8 +132,8 @@ cdef void clipped_level(
         first, last = new_first, new_last
     for k in range(first, last):
         total += values[k]
-    total /= last - first
-    level[0] = 2.5 * median - 1.5 * total if abs(total - median) < 0.3 * sigma else median
+    level[0] = median
+    excess[0] = total / (last - first) - median
     scatter[0] = sigma
 
 

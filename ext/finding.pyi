@@ -14,7 +14,11 @@ def mesh_samples(
     samples: NDArray[np.float32],
 ) -> None: ...
 def mesh_levels(
-    samples: NDArray[np.float32], least: int, level: NDArray[np.float64], scatter: NDArray[np.float64]
+    samples: NDArray[np.float32],
+    least: int,
+    median: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    scatter: NDArray[np.float64],
 ) -> None: ...
 def searched(
     science: NDArray[np.float32],

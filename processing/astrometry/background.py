@@ -1,8 +1,10 @@
 """The background of a chip: clipped levels on a coarse mesh, and a smooth surface through them.
 
-A quarter of the pixels is looked at: with the 1024 samples of a cell of 64 x 64 pixels its level is known
-to 4 % of the noise of one pixel, and the median of 3 x 3 cells makes that less. The surface is a Catmull-Rom
-spline through the middles of the cells, continued in straight lines beyond the outermost.
+A cell's level is Pearson's mode, 2.5 median - 1.5 mean, as in SExtractor (Bertin & Arnouts 1996, A&AS 117,
+393), but with the difference of mean and median averaged over 3 x 3 cells, so that a quarter of the pixels
+is enough: 1024 samples give 4 % of the noise of one pixel, and the median of 3 x 3 cells makes that less. The
+surface is a Catmull-Rom spline through the middles of the cells, continued in straight lines beyond the
+outermost.
 """
 
 from dataclasses import dataclass
@@ -74,12 +76,22 @@ def background_mesh(
     samples = np.empty((my * mx, most), dtype=np.float32)
     finding.mesh_samples(science, quality, masked, row_edges, column_edges, samples)
     samples.sort(axis=1)
-    level, scatter = np.empty(my * mx), np.empty(my * mx)
-    finding.mesh_levels(samples, max(1, most // 4), level, scatter)
+    median, excess, scatter = np.empty((3, my, mx))
+    finding.mesh_levels(samples, max(1, most // 4), median.ravel(), excess.ravel(), scatter.ravel())
     known = scatter[np.isfinite(scatter)]
-    return BackgroundMesh(
-        _smoothed(_filled(level.reshape(my, mx))), float(np.median(known)) if len(known) else 0.0, (ny, nx)
-    )
+    level = _smoothed(_filled(_modes(median, excess, scatter)))
+    return BackgroundMesh(level, float(np.median(known)) if len(known) else 0.0, (ny, nx))
+
+
+def _modes(median: Array, excess: Array, scatter: Array) -> Array:
+    """Pearson's mode; the median where it and the mean are 0.3 sigma apart, which no faint stars explain."""
+    from scipy.ndimage import uniform_filter
+
+    with np.errstate(invalid="ignore"):
+        believed = np.abs(excess) < 0.3 * scatter
+    share = uniform_filter(believed.astype(np.float64), size=3, mode="nearest")
+    mean = uniform_filter(np.where(believed, excess, 0.0), size=3, mode="nearest") / np.maximum(share, 0.1)
+    return median - np.where(believed, 1.5 * mean, 0.0)
 
 
 def _edges(length: int, mesh: int) -> NDArray[np.int32]:
