@@ -184,7 +184,7 @@ def pointing_facts(connection: Connection, exposure_ids: Sequence[int]) -> dict[
 def groups_from(connection: Connection, inputs_sha256: str) -> list[GroupRow]:
     """Return the groups that were made from some inputs, the main one first."""
     rows = execute(connection, "find_alignment_groups", {"inputs_sha256": inputs_sha256})
-    return [GroupRow(*row) for row in rows]
+    return [GroupRow(**row) for row in rows.mappings()]
 
 
 def insert_group(

@@ -117,8 +117,8 @@ def policy_in_force(
 
 def active_policy(connection: Connection, kind: PolicyKind) -> PolicyRow | None:
     """Return the policy of a kind that is in force, if there is one."""
-    row = execute(connection, "policy_in_force", {"kind": kind}).one_or_none()
-    return None if row is None else PolicyRow(*row)
+    row = execute(connection, "policy_in_force", {"kind": kind}).mappings().one_or_none()
+    return None if row is None else PolicyRow(**row)
 
 
 def named_policy(connection: Connection, kind: PolicyKind, name: str) -> PolicyRow:
@@ -131,11 +131,11 @@ def named_policy(connection: Connection, kind: PolicyKind, name: str) -> PolicyR
     """
     plain, _, version = name.partition("@")
     wanted = {"kind": kind, "name": plain, "version": int(version) if version.isdecimal() else None}
-    row = execute(connection, "named_policy", wanted).one_or_none()
+    row = execute(connection, "named_policy", wanted).mappings().one_or_none()
     if row is None or (version and not version.isdecimal()):
         known = ", ".join(f"{line.name}@{line.version}" for line in list_policies(connection, kind))
         raise NotInCatalogError(f"no {kind} policy {name} in the catalog", f"there is {known or 'none'}")
-    return PolicyRow(*row)
+    return PolicyRow(**row)
 
 
 def list_policies(connection: Connection, kind: PolicyKind | None = None) -> list[PolicyLine]:

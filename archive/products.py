@@ -192,23 +192,29 @@ def _statement(name: str) -> Any:
 
 
 def eligible_exposures(
-    connection: Connection, *, visit: str | None = None, sky_cell_id: int | None = None
+    connection: Connection,
+    *,
+    visit: str | None = None,
+    sky_cell_id: int | None = None,
+    rootnames: Sequence[str] = (),
 ) -> list[EligibleExposure]:
-    """Return the exposures of a visit, or touching a tile, that may be mosaicked now, by rootname."""
-    rows = connection.execute(
-        _statement("eligible_exposures"), {"visit": visit, "sky_cell_id": sky_cell_id}
-    ).mappings()
+    """Return the exposures of a visit, touching a tile, or named, that may be mosaicked now, by rootname."""
+    names = {"visit": visit, "sky_cell_id": sky_cell_id, "rootnames": list(rootnames)}
+    rows = connection.execute(_statement("eligible_exposures"), names).mappings()
     sequences = ("filter_elements", "paths", "sky_cells")
     return [EligibleExposure(**{**row, **{name: tuple(row[name]) for name in sequences}}) for row in rows]
 
 
 def left_out_exposures(
-    connection: Connection, *, visit: str | None = None, sky_cell_id: int | None = None
+    connection: Connection,
+    *,
+    visit: str | None = None,
+    sky_cell_id: int | None = None,
+    rootnames: Sequence[str] = (),
 ) -> list[LeftOutExposure]:
-    """Return the exposures of a visit, or touching a tile, that may not be mosaicked, and why."""
-    rows = connection.execute(
-        _statement("left_out_exposures"), {"visit": visit, "sky_cell_id": sky_cell_id}
-    ).mappings()
+    """Return the exposures of a visit, touching a tile, or named, that may not be mosaicked, and why."""
+    names = {"visit": visit, "sky_cell_id": sky_cell_id, "rootnames": list(rootnames)}
+    rows = connection.execute(_statement("left_out_exposures"), names).mappings()
     return [LeftOutExposure(**row) for row in rows]
 
 

@@ -1,26 +1,68 @@
-"""``hapctl align``: the exposures of visits onto each other and onto Gaia."""
+"""``hapctl align``: the exposures of visits, tiles or lists onto each other and onto a reference catalog."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from hapctl.cli.align_policies import policies
 from hapctl.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
     from hapctl.archive.database import Catalog
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
-    from hapctl.processing.pipeline.align_visit import AlignOptions, VisitResult
+    from hapctl.processing.pipeline.align_run import AlignOptions, TargetResult
     from hapctl.processing.pipeline.alignment_rows import ExposureResult
+    from hapctl.processing.pipeline.alignment_targets import Target
+
+_LISTS = {"visit": "visits", "tile": "tiles", "exposures": "exposure_lists"}
 
 
-@click.command()
-@click.option("--visit", "visits", metavar="IPPPSS", multiple=True, required=True, help="May be repeated.")
+class AlignGroup(click.Group):
+    """Lets ``--exposures`` be followed by any number of rootnames."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _joined(args, "--exposures"))
+
+
+def _joined(args: list[str], option: str) -> list[str]:
+    """The arguments with all values that follow an option made one."""
+    found: list[str] = []
+    values: list[str] | None = None
+    for arg in args:
+        if values is not None and not arg.startswith("-"):
+            values.append(arg)
+            continue
+        if values:
+            found.append(",".join(values))
+        values = [] if arg == option else None
+        found.append(arg)
+    return [*found, ",".join(values)] if values else found
+
+
+@click.group(cls=AlignGroup, invoke_without_command=True)
+@click.option(
+    "--visit", "visits", metavar="IPPPSS", multiple=True, help="All its exposures; may be repeated."
+)
+@click.option("--tile", "tiles", metavar="SKYCELL", multiple=True, help="All exposures that touch it.")
+@click.option("--exposures", "lists", metavar="ROOTNAME...", multiple=True, help="These, together.")
 @click.option(
     "--catalog",
     metavar="NAME",
-    help="GAIADR3, GAIAeDR3 or GAIADR2 [default: gaia.release]; none: a relative alignment only.",
+    help="GAIADR3, GSC242, 2MASS, PS1DR2 ... and no other; none: to each other only [default: the ladder].",
 )
-@click.option("--offline", is_flag=True, help="Ask no service: use the Gaia sources the catalog holds.")
+@click.option("--ladder", metavar="POLICY", help="A ladder of catalogs [default: the one in force].")
+@click.option("--offline", is_flag=True, help="Ask no service: use the reference stars the catalog holds.")
+@click.option(
+    "--set", "changes", metavar="rule.KEY=VALUE", multiple=True, help="Change a number of the rule."
+)
+@click.option(
+    "--jit",
+    "jit_folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Jitter files (ipppssooj_jit.fits, _spt.fits) that tell which guide stars were used.",
+)
 @click.option(
     "--lookup-origin", type=click.Choice(["hst", "fits"]), help="Where distortion lookup tables begin."
 )
@@ -30,39 +72,61 @@ if TYPE_CHECKING:
 def align(
     ctx: click.Context,
     visits: tuple[str, ...],
+    tiles: tuple[str, ...],
+    lists: tuple[str, ...],
     catalog: str | None,
+    ladder: str | None,
     offline: bool,
+    changes: tuple[str, ...],
+    jit_folder: Path | None,
     lookup_origin: str | None,
     dry_run: bool,
     as_json: bool,
-) -> int:
-    """Align the exposures of a visit to each other, then all together to Gaia.
+) -> int | None:
+    """Align exposures to each other and to a reference catalog, in one joint solution.
 
-    Every attempt and every matched star is recorded. What the rule of acceptance lets pass is put in force;
-    else the solution in force stays, and the reason is said. The files themselves are not changed.
+    All exposures of a visit (or on a tile, or of a list), of all filters and detectors, are solved for at
+    once, together with the stars they share. Every attempt and every matched star is recorded. What the
+    rule of acceptance lets pass is put in force; else the solution in force stays, and the reason is said.
+    The files themselves are not changed.
 
     \b
     hapctl align --visit j8bt09
     hapctl align --visit j8bt06 --visit j8bt09 --offline
+    hapctl align --tile skycell-p0046x03y19
+    hapctl align --exposures j8bt05njq j8bt06nyq --catalog GAIADR3
+    hapctl align --visit j8bt09 --set rule.search_radius_arcsec=10
+    hapctl align policies list
     """
+    if ctx.invoked_subcommand is not None:
+        if visits or tiles or lists:
+            raise click.UsageError(f"'{ctx.invoked_subcommand}' aligns nothing: leave out what to align")
+        return None
+    if not (visits or tiles or lists):
+        raise click.UsageError("say what to align: --visit, --tile or --exposures")
+    if catalog and ladder:
+        raise click.UsageError("--catalog names one catalog, --ladder several: give one of them")
     from hapctl.cli.settings import open_from
 
     settings, opened = open_from(ctx, lookup_origin=lookup_origin)
-    options = _options(settings, catalog, offline)
-    asked = list(dict.fromkeys(name.lower() for name in visits))
-    results = [_aligned(opened, visit, options, dry_run, single=len(asked) == 1) for visit in asked]
+    options = _options(settings, catalog, ladder, offline, changes, jit_folder)
+    targets = _targets(visits, tiles, lists)
+    results = [_aligned(opened, target, options, dry_run, single=len(targets) == 1) for target in targets]
     if as_json:
-        print_json({"visits": [_document(result) for result in results]})
+        print_json(_documents(results, targets))
     else:
         _print(results)
     return _exit_code(results, dry_run)
 
 
-class _Failure:
-    """A visit of several that could not be aligned."""
+align.add_command(policies)
 
-    def __init__(self, visit: str, message: str, remedy: str, exit_code: int) -> None:
-        self.visit, self.message, self.remedy, self.exit_code = visit, message, remedy, exit_code
+
+class _Failure:
+    """A target of several that could not be aligned."""
+
+    def __init__(self, target: "Target", message: str, remedy: str, exit_code: int) -> None:
+        self.target, self.message, self.remedy, self.exit_code = target, message, remedy, exit_code
 
     @property
     def reason(self) -> str:
@@ -70,45 +134,76 @@ class _Failure:
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
 
-def _options(settings: "Settings", catalog: str | None, offline: bool) -> "AlignOptions":
-    from hapctl.cli.gaia import service_of
-    from hapctl.processing.pipeline.align_visit import AlignOptions
+def _targets(visits: tuple[str, ...], tiles: tuple[str, ...], lists: tuple[str, ...]) -> "list[Target]":
+    from hapctl.processing.pipeline.alignment_targets import Target
 
-    chosen = catalog or settings.gaia.release
+    named = [name for text in lists for name in text.replace(",", " ").split()]
+    targets = [Target.of_visit(name) for name in visits]
+    targets += [Target.of_tile(name) for name in tiles]
+    targets += [Target.of_exposures(named)] if lists else []
+    return list(dict.fromkeys(targets))
+
+
+def _options(
+    settings: "Settings",
+    catalog: str | None,
+    ladder: str | None,
+    offline: bool,
+    changes: tuple[str, ...],
+    jit_folder: Path | None,
+) -> "AlignOptions":
+    from hapctl.cli.align_policies import changed_rule
+    from hapctl.cli.gaia import services_of
+    from hapctl.processing.pipeline.align_run import AlignOptions, catalog_asked
+
     return AlignOptions(
         home=settings.home,
-        catalog=None if chosen.lower() == "none" else chosen,
-        service=None if offline else service_of(settings.gaia),
+        release=settings.gaia.release,
+        catalog=catalog_asked(catalog),
+        ladder=ladder,
+        services=None if offline else services_of(settings),
         offline=offline,
         origin=cast("LookupOrigin", settings.lookup_origin),  # the settings allow no other
+        changes=changed_rule(changes),
+        jit_folder=jit_folder,
+        threads=settings.threads,
     )
 
 
 def _aligned(
-    catalog: "Catalog", visit: str, options: "AlignOptions", dry_run: bool, *, single: bool
-) -> "VisitResult | _Failure":
+    catalog: "Catalog", target: "Target", options: "AlignOptions", dry_run: bool, *, single: bool
+) -> "TargetResult | _Failure":
     import sys
 
     from hapctl.archive.errors import ArchiveError
     from hapctl.processing.errors import ProcessingError
-    from hapctl.processing.pipeline.align_visit import align_visit, plan_visit
+    from hapctl.processing.pipeline.align_run import align_target, plan_target
 
     try:
         if dry_run:
-            return plan_visit(catalog, visit, options)
-        return align_visit(catalog, visit, options, arguments=sys.argv[1:], on_progress=say)
+            return plan_target(catalog, target, options)
+        return align_target(catalog, target, options, arguments=sys.argv[1:], on_progress=say)
     except (ArchiveError, ProcessingError) as error:
         if single:
             raise
-        return _Failure(visit, error.message, error.remedy, error.exit_code)
+        return _Failure(target, error.message, error.remedy, error.exit_code)
 
 
-def _document(result: "VisitResult | _Failure") -> dict[str, Any]:
+def _documents(
+    results: "list[TargetResult | _Failure]", targets: "list[Target]"
+) -> dict[str, list[dict[str, Any]]]:
+    documents: dict[str, list[dict[str, Any]]] = {_LISTS[target.scope]: [] for target in targets}
+    for result in results:
+        documents[_LISTS[result.target.scope]].append(_document(result))
+    return documents
+
+
+def _document(result: "TargetResult | _Failure") -> dict[str, Any]:
+    named: dict[str, Any] = {result.target.scope: result.target.name}
     if isinstance(result, _Failure):
-        failed = {"visit": result.visit, "outcome": "failed", "reason": result.reason}
-        return {**failed, "run": None, "exposures": []}
+        return {**named, "outcome": "failed", "reason": result.reason, "run": None, "exposures": []}
     return {
-        "visit": result.visit,
+        **named,
         "outcome": result.outcome,
         "reason": result.reason,
         "run": result.run_id,
@@ -116,12 +211,12 @@ def _document(result: "VisitResult | _Failure") -> dict[str, Any]:
     }
 
 
-def _print(results: "list[VisitResult | _Failure]") -> None:
+def _print(results: "list[TargetResult | _Failure]") -> None:
     for result in results:
         if isinstance(result, _Failure):
-            say(f"{result.visit}: {result.reason}")
+            say(f"{result.target.name}: {result.reason}")
             continue
-        click.echo(f"{result.visit}: {result.outcome}: {result.reason}")
+        click.echo(f"{result.target.name}: {result.outcome}: {result.reason}")
         for exposure in result.exposures:
             click.echo(f"    {exposure.rootname}  {_words(exposure)}")
 
@@ -131,13 +226,15 @@ def _words(exposure: "ExposureResult") -> str:
         return f"{exposure.outcome}: {exposure.reason}"
     if exposure.nmatches is None:
         return f"{exposure.outcome}: {exposure.wcsname} ({exposure.reason})"
-    rms = ""
+    words = f"{exposure.outcome}: {exposure.wcsname}, {exposure.nmatches} stars"
     if exposure.rms_ra_mas is not None and exposure.rms_dec_mas is not None:
-        rms = f", rms {exposure.rms_ra_mas:.2f} / {exposure.rms_dec_mas:.2f} mas"
-    return f"{exposure.outcome}: {exposure.wcsname}, {exposure.nmatches} stars{rms}"
+        words += f", rms {exposure.rms_ra_mas:.2f} / {exposure.rms_dec_mas:.2f} mas"
+    if exposure.predicted_error_mas is not None:
+        words += f", predicted error {exposure.predicted_error_mas:.2f} mas"
+    return words
 
 
-def _exit_code(results: "list[VisitResult | _Failure]", dry_run: bool) -> int:
+def _exit_code(results: "list[TargetResult | _Failure]", dry_run: bool) -> int:
     """0 where anything better is in force; else what went wrong, or 1."""
     if dry_run or any(not isinstance(result, _Failure) and result.is_better for result in results):
         return 0

@@ -1,103 +1,144 @@
-"""What goes into the alignment of a visit: exposures, where they begin, sources, reference stars."""
+"""What goes into an alignment: exposures, where they begin, what is known of them, their sources."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hapctl.archive.gaia import GaiaSources
+from hapctl.archive.alignments import pointing_facts
 from hapctl.archive.gaia_rows import answer_sha256
 from hapctl.archive.preferences import starting_solutions
 from hapctl.archive.products import EligibleExposure
+from hapctl.archive.reference_answers import ReferenceSources
 from hapctl.archive.sky_region import Region, regions_around
-from hapctl.processing.astrometry.acceptance import AcceptanceRule
+from hapctl.processing.astrometry.acceptance import AcceptanceRule, Verdict
 from hapctl.processing.astrometry.content_hash import transformation_sha256
-from hapctl.processing.astrometry.detection import detect_sources
+from hapctl.processing.astrometry.detection import Detections, detect_sources
 from hapctl.processing.astrometry.footprint import solution_polygons
-from hapctl.processing.astrometry.list_alignment import StarList
-from hapctl.processing.astrometry.plane import TangentPlane
-from hapctl.processing.astrometry.propagation import propagate
-from hapctl.processing.astrometry.reference_stars import ReferenceStars
+from hapctl.processing.astrometry.joint_alignment import ExposureSources
+from hapctl.processing.astrometry.joint_model import ExposurePrior
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
-from hapctl.processing.astrometry.source_list import (
-    SourceList,
-    detection_settings,
-    middle_of,
-    source_list,
-)
+from hapctl.processing.astrometry.source_list import SourceList, detection_settings, source_list
+from hapctl.processing.astrometry.trailing import is_trailed
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
+from hapctl.processing.pipeline.alignment_ladder import Rung
+from hapctl.processing.pipeline.alignment_priors import KnownPrior, known_priors
+from hapctl.processing.pipeline.alignment_targets import Chosen
+from hapctl.processing.pipeline.dispersed_exposures import (
+    DispersedExposure,
+    direct_image,
+    dispersed_exposures,
+)
+from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """Counts changes of finder, matching and fit that change results; part of the inputs' hash."""
+NEVER_CORRECTED = ("IR", "SBC")
+"""Detectors without charge transfer: their files are good with those that are corrected for it."""
 
 
 @dataclass(frozen=True)
 class AlignmentSet:
-    """The exposures that are aligned together: one detector, and one kind of file (flt or flc).
+    """The exposures that are fitted together: all detectors and filters, but one kind of file (flt or flc).
 
     Attributes
     ----------
-    detector, suffix : str
     exposures : tuple of EligibleExposure
     start_ids : tuple of int
         The solution each begins with.
     starts : tuple of WcsSolution
         The same, read from the catalog.
+    priors : tuple of KnownPrior
+        What is known of each before a star is looked at.
+    dispersed : tuple of DispersedExposure
+        Grism exposures that follow exposures of the set.
     """
 
-    detector: str
-    suffix: str
     exposures: tuple[EligibleExposure, ...]
     start_ids: tuple[int, ...]
     starts: tuple[WcsSolution, ...]
+    priors: tuple[KnownPrior, ...]
+    dispersed: tuple[DispersedExposure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.exposures)
 
     @property
     def rootnames(self) -> list[str]:
         """Of the exposures, in order."""
         return [exposure.rootname for exposure in self.exposures]
 
+    @property
+    def kind(self) -> str:
+        """The kind of file: the suffix of those that may be corrected for charge transfer."""
+        names = [e.suffix for e in self.exposures if e.detector not in NEVER_CORRECTED]
+        return names[0] if names else self.exposures[0].suffix
+
+    @property
+    def detector(self) -> str | None:
+        """The detector, if there is only one."""
+        names = {exposure.detector for exposure in self.exposures}
+        return names.pop() if len(names) == 1 else None
+
     def middle_mjd(self, number: int) -> float:
         """MJD (UTC) of the middle of an exposure."""
         return 0.5 * (self.exposures[number].mjd_start + self.exposures[number].mjd_end)
 
-    def plane(self, origin: LookupOrigin) -> TangentPlane:
-        """The plane in the middle of the exposures."""
-        return middle_of(self.starts, origin)
-
 
 @dataclass(frozen=True)
-class CatalogStars:
-    """Reference stars at the epoch of a set, in its plane, brightest first.
+class Measured:
+    """What was found in an exposure.
 
     Attributes
     ----------
-    stars : ReferenceStars
-        As the catalog has them, in the order of `places`.
-    places : StarList
+    sources : SourceList
+    refusal : Verdict or None
+        Why it can't take part.
     """
 
-    stars: ReferenceStars
-    places: StarList
+    sources: SourceList
+    refusal: Verdict | None
 
 
-def alignment_sets(connection: Connection, exposures: Sequence[EligibleExposure]) -> list[AlignmentSet]:
-    """Sort exposures into sets that may be fitted together, each with its starting solution."""
-    begin = starting_solutions(connection, [exposure.exposure_id for exposure in exposures])
-    kinds = sorted(exposures, key=lambda e: (e.detector, e.suffix, e.rootname))
+def alignment_sets(
+    connection: Connection, chosen: Chosen, jit_folder: Path | None = None
+) -> list[AlignmentSet]:
+    """Sort exposures into sets that may be fitted together, each with its starting solution and prior."""
+    exposures = chosen.aligned
+    dispersed = dispersed_exposures(connection, [one.exposure_id for one in chosen.dispersed])
+    ids = [exposure.exposure_id for exposure in exposures]
+    begin, facts = starting_solutions(connection, ids), pointing_facts(connection, ids)
     sets = []
-    for (detector, suffix), members in groupby(kinds, key=lambda e: (e.detector, e.suffix)):
-        chosen = tuple(members)
-        ids = tuple(begin[exposure.exposure_id] for exposure in chosen)
-        starts = tuple(solution_from_catalog(connection, number) for number in ids)
-        sets.append(AlignmentSet(detector, suffix, chosen, ids, starts))
+    for members in _by_kind_of_file(exposures):
+        numbers = tuple(begin[exposure.exposure_id] for exposure in members)
+        starts = tuple(solution_from_catalog(connection, number) for number in numbers)
+        known = [facts[exposure.exposure_id] for exposure in members]
+        priors = known_priors(members, starts, known, jit_folder)
+        part = AlignmentSet(members, numbers, starts, priors)
+        mine = tuple(one for one in dispersed if direct_image(one, part) is not None)
+        dispersed = [one for one in dispersed if one not in mine]
+        sets.append(replace(part, dispersed=mine))
     return sets
+
+
+def _by_kind_of_file(exposures: Sequence[EligibleExposure]) -> list[tuple[EligibleExposure, ...]]:
+    """Exposures by suffix; those of detectors without charge transfer join the largest kind."""
+    kinds: dict[str, list[EligibleExposure]] = {}
+    free = [exposure for exposure in exposures if exposure.detector in NEVER_CORRECTED]
+    for exposure in exposures:
+        if exposure not in free:
+            kinds.setdefault(exposure.suffix, []).append(exposure)
+    if free:
+        largest = max(kinds, key=lambda suffix: (len(kinds[suffix]), suffix), default=free[0].suffix)
+        kinds.setdefault(largest, []).extend(free)
+    return [tuple(sorted(kinds[suffix], key=lambda e: e.rootname)) for suffix in sorted(kinds)]
 
 
 def reference_regions(
@@ -112,67 +153,95 @@ def reference_regions(
     return regions_around(outlines, margin_arcsec)
 
 
-def measured_sources(
-    part: AlignmentSet, number: int, image: ExposureImage, rule: AcceptanceRule, origin: LookupOrigin
-) -> SourceList:
-    """Find the sources of an exposure, chip by chip.
+def measured_set(
+    opened: OpenExposures,
+    part: AlignmentSet,
+    rule: AcceptanceRule,
+    origin: LookupOrigin,
+    threads: int,
+    on_progress: Callable[[str], None],
+) -> list[Measured]:
+    """Find the sources of all exposures of a set, several at once.
 
     Raises
     ------
     UnusableFileError
-        The file lacks a chip of the solution, or its pixels can't be read.
+        A file lacks a chip of the solution, or its pixels can't be read.
     """
+
+    def measured(number: int) -> Measured:
+        on_progress(f"finding sources of {part.exposures[number].rootname}")
+        return _measured(part, number, images[number], rule, origin)
+
+    images = [opened.image(exposure) for exposure in part.exposures]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        return list(pool.map(measured, range(len(part))))
+
+
+def _measured(
+    part: AlignmentSet, number: int, image: ExposureImage, rule: AcceptanceRule, origin: LookupOrigin
+) -> Measured:
+    exposure, start = part.exposures[number], part.starts[number]
+    found = _detections(exposure, start, image)
+    sources = source_list(start, found, exposure.exposure_time, most=rule.most_stars, origin=origin)
+    return Measured(sources, _unfit(exposure, found, sources))
+
+
+def _detections(exposure: EligibleExposure, start: WcsSolution, image: ExposureImage) -> list[Detections]:
     chips = {chip.extver: chip for chip in image.chips}
-    settings = detection_settings(part.detector)
+    settings = detection_settings(exposure.detector)
     found = []
-    for wcs in part.starts[number].chips:
+    for wcs in start.chips:
         if wcs.extver not in chips:
             raise UnusableFileError(
-                f"{image.path}: no chip SCI,{wcs.extver}, which {part.starts[number].name} has",
+                f"{image.path}: no chip SCI,{wcs.extver}, which {start.name} has",
                 "put another solution in force (hapctl wcs list, activate)",
             )
         chip = chips[wcs.extver]
         science, error = chip.science(), chip.error()
         noise = np.zeros_like(science) if error is None else error
         found.append(detect_sources(science, noise, chip.quality(), settings))
-    time = part.exposures[number].exposure_time
-    return source_list(part.starts[number], found, time, most=rule.most_stars, origin=origin)
+    return found
 
 
-def catalog_stars(sources: GaiaSources, part: AlignmentSet, plane: TangentPlane) -> CatalogStars:
-    """Reference stars at the mean epoch of a set, in its plane, brightest first; duplicates left out."""
-    epoch = float(np.mean([part.middle_mjd(number) for number in range(len(part.exposures))]))
-    stars = sources.stars[~sources.stars.duplicated_source]
-    stars = stars[np.argsort(stars.phot_g_mean_mag, kind="stable")]
-    moved = propagate(stars, epoch)
-    errors = 1e-3 * np.sqrt(0.5 * (moved.ra_error**2 + moved.dec_error**2))
-    places = StarList(plane.project_sky(moved.ra, moved.dec), errors, stars.phot_g_mean_mag)
-    good = np.isfinite(places.points).all(axis=1) & np.isfinite(errors)
-    return CatalogStars(stars[good], places.chosen(good))
+def _unfit(exposure: EligibleExposure, found: Sequence[Detections], sources: SourceList) -> Verdict | None:
+    """Why an exposure can't be aligned, if it can't."""
+    if is_trailed(found):
+        axes = ", ".join(f"{chip.elongation:.2f}" for chip in found)
+        reason = (
+            f"{exposure.rootname} is trailed: its sources are elongated {axes} times in one direction on its "
+            "chips; the telescope moved"
+        )
+        return Verdict(False, "trailed", reason)
+    if len(sources) == 0:
+        saturated = sum(int(np.count_nonzero(~chip.usable)) for chip in found)
+        detail = f"{saturated} were found, none of them usable" if saturated else "none was found"
+        return Verdict(False, "no-sources", f"{exposure.rootname} shows no source to align with: {detail}")
+    return None
 
 
-def reference_positions(
-    known: CatalogStars, rows: NDArray[np.intp], mjd: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Right ascension and declination of some stars at the middle of an exposure, degrees.
-
-    The mean motion of the field is that of all its stars, as in the fit.
-    """
-    moved = propagate(known.stars, mjd)
-    return moved.ra[rows], moved.dec[rows]
+def exposure_sources(part: AlignmentSet, number: int, sources: SourceList, rung: Rung) -> ExposureSources:
+    """An exposure as the alignment takes it, on a rung of the ladder."""
+    start = part.starts[number]
+    prior = rung.prior_for(part.priors[number].prior)
+    return ExposureSources(start.rootname, start, sources, part.middle_mjd(number), prior)
 
 
 def inputs_sha256(
     part: AlignmentSet,
     rule: AcceptanceRule,
+    rung: Rung,
     catalog: str | None,
-    sources: GaiaSources | None,
+    sources: ReferenceSources | None,
+    mode: str,
     origin: LookupOrigin,
 ) -> str:
-    """Content address of everything that decides the result of a set."""
+    """Content address of everything that decides the result of a set on a rung."""
     document: Mapping[str, Any] = {
         "method": METHOD_VERSION,
-        "rule": [rule.name, rule.content()],
+        "rule": [rule.name, rung.rule_for(rule).content()],
+        "rung": [rung.method, rung.geometry],
+        "mode": mode,
         "lookup_origin": origin,
         "catalog": catalog,
         "stars": None if sources is None else answer_sha256(sources.stars),
@@ -180,5 +249,14 @@ def inputs_sha256(
             [exposure.rootname, exposure.file_sha256, start.name, transformation_sha256(start)]
             for exposure, start in zip(part.exposures, part.starts, strict=True)
         ],
+        "priors": [prior_document(known.prior) for known in part.priors],
+        "dispersed": [[one.rootname, transformation_sha256(one.start)] for one in part.dispersed],
     }
     return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def prior_document(prior: ExposurePrior) -> dict[str, Any]:
+    """A prior as plain data."""
+    document = asdict(prior)
+    document["covariance"] = None if prior.covariance is None else prior.covariance.ravel().tolist()
+    return document

@@ -1,74 +1,105 @@
-"""Matched stars of an attempt as columns: where they were measured, where the reference is, what is left."""
+"""Matched stars of an attempt as columns: where measured, where star and catalog are, what is left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from hapctl.archive.alignments import StarMatches
-from hapctl.processing.astrometry.absolute_alignment import CatalogPairs
+from hapctl.processing.astrometry.joint_alignment import SourceMatches
 from hapctl.processing.astrometry.mapping import pixel_to_sky
-from hapctl.processing.astrometry.plane import sky_positions
-from hapctl.processing.astrometry.solution import LookupOrigin
-from hapctl.processing.pipeline.alignment_inputs import reference_positions
-from hapctl.processing.pipeline.set_alignment import AlignedGroup, SetAlignment
+from hapctl.processing.astrometry.plane import PlaneFit, TangentPlane, sky_positions
+from hapctl.processing.astrometry.reference_stars import ReferenceStars
+from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
+from hapctl.processing.astrometry.source_list import SourceList
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
-def catalog_matches_of(
-    done: SetAlignment, aligned: AlignedGroup, number: int, pairs: CatalogPairs, origin: LookupOrigin
+def star_matches(
+    matches: SourceMatches,
+    sources: SourceList,
+    place: tuple[Array, Array],
+    reference: ReferenceStars | None,
+    *,
+    numbered: bool,
 ) -> StarMatches | None:
-    """The stars of an exposure that were matched with the catalog; None without any.
+    """The matched stars of an exposure as columns; None without any.
 
-    Measured positions are those by the new solution, or by the fit that was refused.
+    Parameters
+    ----------
+    matches : SourceMatches
+    sources : SourceList
+        Of the exposure.
+    place : tuple of ndarray
+        Right ascension and declination of the matched sources, as `placed` gives them.
+    reference : ReferenceStars or None
+        What `matches.reference` counts.
+    numbered : bool
+        Whether the numbers of the stars are those of a recorded group.
     """
-    if done.known is None or len(pairs.source) == 0:
-        return None
-    place = _placed(done, aligned, number, pairs.source, origin, of_fit=not aligned.is_absolute)
-    epoch = done.part.middle_mjd(number)
-    reference = reference_positions(done.known, pairs.reference, epoch)
-    stars = done.known.stars[pairs.reference]
-    return _columns(
-        done, number, pairs.source, place, reference, stars.source_id.tolist(), stars.phot_g_mean_mag,
-        (pairs.errors, pairs.weights, pairs.used),
-    )  # fmt: skip
-
-
-def relative_matches_of(
-    done: SetAlignment, aligned: AlignedGroup, number: int, origin: LookupOrigin
-) -> StarMatches | None:
-    """The stars an exposure shares with others of its group, against their mean positions."""
-    group, member = aligned.group, aligned.group.members[number]
-    rows = np.nonzero(np.isfinite(member.residuals).all(axis=1))[0]
+    rows = matches.source
     if len(rows) == 0:
         return None
-    place = _placed(done, aligned, number, rows, origin, of_fit=False)
-    means = group.stars.points[member.star[rows]]
-    if aligned.is_absolute and aligned.absolute is not None and aligned.absolute.fit is not None:
-        means = aligned.absolute.fit(means)
-    reference = sky_positions(done.plane.deproject(means))
-    weights = member.weights[rows]
-    return _columns(
-        done, number, rows, place, reference, [None] * len(rows), np.full(len(rows), np.nan),
-        (done.sources[number].errors[rows], weights, weights > 0),
-    )  # fmt: skip
+    identities, magnitudes = _catalog_columns(matches.reference, reference)
+    return StarMatches(
+        extver=sources.extver[rows].tolist(),
+        x=(sources.x[rows] + 1.0).tolist(),
+        y=(sources.y[rows] + 1.0).tolist(),
+        ra=place[0].tolist(),
+        dec=place[1].tolist(),
+        source_id=identities,
+        reference_ra=matches.star_ra.tolist(),
+        reference_dec=matches.star_dec.tolist(),
+        residual_ra_mas=matches.residuals[:, 0].tolist(),
+        residual_dec_mas=matches.residuals[:, 1].tolist(),
+        error_mas=matches.errors.tolist(),
+        weight=matches.weights.tolist(),
+        used=(matches.weights > 0).tolist(),
+        magnitude=_finite(magnitudes),
+        snr=sources.snr[rows].tolist(),
+        group_star=matches.star.tolist() if numbered else [None] * len(rows),
+        catalog_ra=_finite(matches.catalog_ra),
+        catalog_dec=_finite(matches.catalog_dec),
+        catalog_residual_ra_mas=_finite(matches.catalog_residuals[:, 0]),
+        catalog_residual_dec_mas=_finite(matches.catalog_residuals[:, 1]),
+        instrumental_magnitude=_finite(sources.magnitudes[rows]),
+    )
 
 
-def _placed(
-    done: SetAlignment,
-    aligned: AlignedGroup,
-    number: int,
+def worth_keeping(matches: SourceMatches, *, catalog_only: bool) -> SourceMatches:
+    """The sources that have a star with a place; of a refused fit only those of catalog stars."""
+    kept = np.isfinite(matches.star_ra) & np.isfinite(matches.errors)
+    kept &= np.isfinite(matches.residuals).all(axis=1)
+    if catalog_only:
+        kept &= matches.reference >= 0
+    return SourceMatches(**{name: values[kept] for name, values in vars(matches).items()})
+
+
+def _catalog_columns(rows: Indices, reference: ReferenceStars | None) -> tuple[list[str | None], Array]:
+    """Identifiers and magnitudes of the catalog's stars; None and NaN for a star of no catalog."""
+    magnitudes = np.full(len(rows), np.nan)
+    identities: list[str | None] = [None] * len(rows)
+    if reference is None:
+        return identities, magnitudes
+    for number in np.flatnonzero(rows >= 0):
+        identities[number] = str(reference.source_id[rows[number]])
+        magnitudes[number] = reference.phot_g_mean_mag[rows[number]]
+    return identities, magnitudes
+
+
+def placed(
+    sources: SourceList,
     rows: Indices,
+    solution: WcsSolution | None,
+    fit: PlaneFit | None,
+    plane: TangentPlane,
     origin: LookupOrigin,
-    *,
-    of_fit: bool,
 ) -> tuple[Array, Array]:
-    """Positions of sources by the new solution, or by the fit in the plane."""
-    sources, solution = done.sources[number], aligned.solutions.get(number)
-    if of_fit or solution is None:
-        points = sources.in_plane(done.plane).points[rows]
-        return sky_positions(done.plane.deproject(aligned.total_fit(number)(points)))
+    """Positions of sources by a new solution, else by a refused fit, else by the start; degrees."""
+    if solution is None:
+        points = sources.in_plane(plane).points[rows]
+        return sky_positions(plane.deproject(points if fit is None else fit(points)))
     ra, dec = np.empty(len(rows)), np.empty(len(rows))
     for chip in solution.chips:
         mine = sources.extver[rows] == chip.extver
@@ -76,38 +107,5 @@ def _placed(
     return ra, dec
 
 
-def _columns(
-    done: SetAlignment,
-    number: int,
-    rows: Indices,
-    place: tuple[Array, Array],
-    reference: tuple[Array, Array],
-    source_id: Sequence[str | None],
-    magnitude: Array,
-    quality: tuple[Array, Array, NDArray[np.bool_]],
-) -> StarMatches:
-    sources, (errors, weights, used) = done.sources[number], quality
-    residuals = 1e3 * (done.plane.project_sky(*place) - done.plane.project_sky(*reference))
-    return StarMatches(
-        extver=sources.extver[rows].tolist(),
-        x=(sources.x[rows] + 1.0).tolist(),
-        y=(sources.y[rows] + 1.0).tolist(),
-        ra=place[0].tolist(),
-        dec=place[1].tolist(),
-        source_id=list(source_id),
-        reference_ra=reference[0].tolist(),
-        reference_dec=reference[1].tolist(),
-        residual_ra_mas=residuals[:, 0].tolist(),
-        residual_dec_mas=residuals[:, 1].tolist(),
-        error_mas=(1e3 * errors).tolist(),
-        weight=weights.tolist(),
-        used=used.tolist(),
-        magnitude=[float(value) if np.isfinite(value) else None for value in magnitude],
-        snr=sources.snr[rows].tolist(),
-        group_star=[None] * len(rows),
-        catalog_ra=[None] * len(rows),
-        catalog_dec=[None] * len(rows),
-        catalog_residual_ra_mas=[None] * len(rows),
-        catalog_residual_dec_mas=[None] * len(rows),
-        instrumental_magnitude=sources.magnitudes[rows].tolist(),
-    )
+def _finite(values: Iterable[float]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

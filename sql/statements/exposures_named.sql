@@ -1,0 +1,1 @@
+SELECT rootname FROM exposure WHERE rootname = ANY (CAST(:rootnames AS text[]))
