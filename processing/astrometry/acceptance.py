@@ -67,6 +67,9 @@ class AcceptanceRule:
         A correction stays within so many standard deviations of its prior, unless the evidence is strong.
     most_chi_log10_chance : float
         Decimal logarithm of the chance of residuals as large as those of a group's catalog stars.
+    most_roll_freedom : float
+        Standard error of the roll by the stars alone, over the prior's: beyond this the prior says what the
+        roll is, and where the prior is wrong nothing would tell.
     least_improvement : float
         Chi-squared of the previous solution less that of the new one, for the same stars, is at least this.
     least_focus_ratio : float
@@ -107,7 +110,8 @@ class AcceptanceRule:
     sure_log10_expected: float = -40.0
     strong_log10_expected: float = -12.0
     most_prior_sigma: float = 5.0
-    most_chi_log10_chance: float = -6.0
+    most_chi_log10_chance: float = -4.0
+    most_roll_freedom: float = 1.0
     least_improvement: float = 0.0
     least_focus_ratio: float = 0.85
 
@@ -232,6 +236,8 @@ class Evidence:
     departures : tuple of Departure
     chi_log10_chance : float or None
         Decimal logarithm of the chance of residuals as large as those of the catalog's stars.
+    roll_freedom : float or None
+        Standard error of the roll by the stars alone, over the prior's.
     improvement : float or None
         Chi-squared of the same stars under the solution before, less that under the new one.
     """
@@ -252,6 +258,7 @@ class Evidence:
     decoys: int | None = None
     departures: tuple[Departure, ...] = ()
     chi_log10_chance: float | None = None
+    roll_freedom: float | None = None
     improvement: float | None = None
 
 

@@ -83,7 +83,10 @@ def _departing(evidence: Evidence, rule: AcceptanceRule) -> Broken:
 
 def _no_better(evidence: Evidence, rule: AcceptanceRule) -> Broken:
     broken = []
-    chance, gain = evidence.chi_log10_chance, evidence.improvement
+    chance, gain, free = evidence.chi_log10_chance, evidence.improvement, evidence.roll_freedom
+    if free is not None and not free <= rule.most_roll_freedom:
+        text = f"the stars know the roll {free:.1f} times worse than what is known beforehand"
+        broken.append(("roll-unknown", f"{text}, {rule.most_roll_freedom:g} times is allowed"))
     if chance is not None and not chance >= rule.most_chi_log10_chance:
         text = f"residuals as large as these have a chance of 10^{chance:.1f} by the stated errors"
         broken.append(("residual-limit", f"{text}, 10^{rule.most_chi_log10_chance:g} is allowed"))

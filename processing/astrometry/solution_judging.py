@@ -20,6 +20,7 @@ from hapctl.processing.astrometry.acceptance import (
 from hapctl.processing.astrometry.chance import SearchFigures
 from hapctl.processing.astrometry.group_matching import Association, CatalogMatch
 from hapctl.processing.astrometry.joint_model import ExposurePrior, JointProblem, JointSolution
+from hapctl.processing.astrometry.joint_restraints import TRUSTED
 from hapctl.processing.astrometry.match_judging import judge_match
 from hapctl.processing.astrometry.relative_alignment import exposure_residual
 from hapctl.processing.astrometry.tie_figures import TieFigures, tie_figures
@@ -138,6 +139,7 @@ def _catalog_words(
         exposures=_mean_residuals(problem, solution),
         departures=_set_departures(problem, solution),
         chi_log10_chance=ties.log10_chance,
+        roll_freedom=_roll_freedom(problem, solution),
         improvement=ties.improvement,
         figures={**match.evidence.figures, **_tie_record(ties), "rescaling": solution.rescaling},
     )
@@ -253,6 +255,26 @@ def _set_departures(problem: JointProblem, solution: JointSolution) -> tuple[Dep
             sigma = _fitted_sigma(solution.corrections[place, :4], exposure.prior.covariance)
             departures.append(Departure(f"{exposure.rootname} from its own fit", "fit-prior", sigma))
     return tuple(departures)
+
+
+def _roll_freedom(problem: JointProblem, solution: JointSolution) -> float | None:
+    """How well the stars alone know the roll of the worst guide-star set, in units of its prior.
+
+    The solution's error is that of stars and prior together; a prior departed from by more than
+    `TRUSTED` standard deviations has been given less weight.
+    """
+    worst: list[float] = []
+    for number in {exposure.prior.guide_star_set for exposure in problem.exposures}:
+        places = _set_members(problem, number)
+        if not places:
+            continue
+        prior = np.radians(problem.exposures[places[0]].prior.roll_deg)
+        departed = abs(float(np.median(solution.corrections[places, 2]))) / prior
+        of_prior = 1.0 / (prior * max(1.0, departed / TRUSTED)) ** 2
+        error = min(float(solution.covariance[6 * place + 2, 6 * place + 2]) for place in places)
+        of_stars = solution.rescaling**2 / error - of_prior
+        worst.append(1.0 / (prior * np.sqrt(of_stars)) if of_stars > 0 else np.inf)
+    return max(worst, default=None)
 
 
 def _fitted_sigma(correction: Array, covariance: Array) -> float:

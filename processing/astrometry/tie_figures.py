@@ -24,7 +24,7 @@ class TieFigures:
     rms : ndarray, shape (2,)
         Of measured minus catalog position, arcsec.
     chi_squared : float
-        Of the same, by the errors of both.
+        Of the same, by the errors of both and with robust weights.
     log10_chance : float
         Decimal logarithm of the chance of one as large.
     improvement : float
@@ -61,15 +61,16 @@ def tie_figures(problem: JointProblem, solution: JointSolution) -> TieFigures:
     covariance = _catalog_covariance(problem.stars.precision[seen])
     covariance += np.eye(2) / total[:, None, None]
     covariance *= solution.rescaling**2
-    chi = _chi_squared(now, covariance)
-    freedom = max(2 * len(seen) - 2, 1)
+    trust = _trust(solution.weights[used], solution.catalog_weights[seen], weight, inverse, total)
+    chi = _chi_squared(now, covariance, trust)
+    freedom = max(2.0 * float(trust.sum()) - 2.0, 1.0)
     return TieFigures(
         stars=len(seen),
         confirmed=int(np.count_nonzero(np.bincount(inverse) > 1)),
         rms=np.sqrt(np.mean(now**2, axis=0)),
         chi_squared=chi,
         log10_chance=_log10_chance(chi, freedom),
-        improvement=_chi_squared(before, covariance) - chi,
+        improvement=_chi_squared(before, covariance, trust) - chi,
     )
 
 
@@ -94,11 +95,19 @@ def _catalog_covariance(precision: Array) -> Array:
     return covariance.astype(np.float64)
 
 
-def _chi_squared(offsets: Array, covariance: Array) -> float:
-    return float(np.sum(offsets * np.linalg.solve(covariance, offsets[:, :, None])[:, :, 0]))
+def _trust(weights: Array, catalog_weights: Array, weight: Array, inverse: Indices, total: Array) -> Array:
+    """Robust weight of each star: the smaller of what its sources and its row have in the solution."""
+    of_sources = np.bincount(inverse, weights=weight * weights) / total
+    smaller: Array = np.minimum(of_sources, catalog_weights)
+    return smaller
 
 
-def _log10_chance(chi_squared: float, freedom: int) -> float:
+def _chi_squared(offsets: Array, covariance: Array, trust: Array) -> float:
+    scaled = np.linalg.solve(covariance, offsets[:, :, None])[:, :, 0]
+    return float(np.sum(trust[:, None] * offsets * scaled))
+
+
+def _log10_chance(chi_squared: float, freedom: float) -> float:
     from scipy.stats import chi2
 
     return float(chi2.logsf(chi_squared, freedom) / np.log(10.0))
