@@ -18,6 +18,7 @@ def fit_stars(
     steps: int,
     slope: float,
     psf_noise: float,
+    odd_noise: float,
     level: bool,
 ) -> NDArray[np.float64]: ...
 def node_corrections(

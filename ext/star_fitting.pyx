@@ -25,7 +25,8 @@ cdef enum:
 OVERSAMPLING = OVER
 FIT_COLUMNS = (
     "x", "y", "flux", "background", "x_err", "y_err", "flux_err", "misfit", "chi_squared", "freedom",
-    "sensitivity", "sharpness", "sharpness_err", "contamination", "moved",
+    "sensitivity", "sharpness", "sharpness_err", "contamination", "moved", "odd_chi_squared", "odd_freedom",
+    "odd_sensitivity",
 )
 """What `fit_stars` gives of each star, in this order."""
 
@@ -304,6 +305,74 @@ cdef void normal_equations(
             matrix[i * UNKNOWNS + i] = 1.0
 
 
+cdef void odd_part(
+    Square *square, const double *least, double slope, double psf_noise, double *out
+) noexcept nogil:
+    """The residuals that change sign through the middle, which alone move a star: columns 15 to 17."""
+    cdef double flux = out[2], residual, noise, here, there
+    cdef double chi = 0.0, bend = 0.0
+    cdef int at, opposite, pairs = 0
+    for at in range(square.count // 2):
+        opposite = square.count - 1 - at
+        if not (isfinite(square.variance[at]) and isfinite(square.variance[opposite])):
+            continue
+        pairs += 1
+        here = square.data[at] - flux * square.value[at]
+        there = square.data[opposite] - flux * square.value[opposite]
+        residual = here - there
+        noise = (
+            pixel_variance(square.variance[at], square.value[at], slope, psf_noise, flux, least[at])
+            + pixel_variance(
+                square.variance[opposite], square.value[opposite], slope, psf_noise, flux, least[opposite]
+            )
+        )
+        chi += residual * residual / noise
+        bend += flux * flux * fmax(square.value[at] + square.value[opposite], 0.0) / noise
+    out[15] = chi
+    out[16] = pairs - 2
+    out[17] = bend
+
+
+cdef void position_errors(
+    Square *square, const double *least, double slope, double psf_noise, double odd_noise, double flux,
+    bint level, const double *factor, double *errors
+) noexcept nogil:
+    """Errors of x and y: weights allow for the whole error of the PSF, the truth holds its odd part."""
+    cdef double along[UNKNOWNS]
+    cdef double row[UNKNOWNS]
+    cdef double total, weight, noise, influence
+    cdef int at, i, k, which
+    for which in range(2):
+        for i in range(UNKNOWNS):
+            along[i] = 1.0 if i == which + 2 else 0.0
+        for i in range(UNKNOWNS):
+            for k in range(i):
+                along[i] -= factor[i * UNKNOWNS + k] * along[k]
+            along[i] /= factor[i * UNKNOWNS + i]
+        for i in range(UNKNOWNS - 1, -1, -1):
+            for k in range(i + 1, UNKNOWNS):
+                along[i] -= factor[k * UNKNOWNS + i] * along[k]
+            along[i] /= factor[i * UNKNOWNS + i]
+        total = 0.0
+        for at in range(square.count):
+            if not isfinite(square.variance[at]):
+                continue
+            weight = 1.0 / pixel_variance(
+                square.variance[at], square.value[at], slope, psf_noise, flux, least[at]
+            )
+            noise = pixel_variance(square.variance[at], square.value[at], slope, odd_noise, flux, least[at])
+            row[0] = square.value[at]
+            row[1] = 1.0 if level else 0.0
+            row[2] = flux * square.by_x[at]
+            row[3] = flux * square.by_y[at]
+            influence = 0.0
+            for i in range(UNKNOWNS):
+                influence += along[i] * row[i]
+            influence *= weight
+            total += influence * influence * noise
+        errors[which] = sqrt(total)
+
+
 cdef double curvature(const double *values, int side, int i, int j) noexcept nogil:
     """A pixel less the mean of its eight neighbours."""
     cdef double total = 0.0
@@ -355,8 +424,8 @@ cdef void describe(
 
 
 cdef void fit_one(
-    const double *psf, Py_ssize_t size, Square *square, double slope, double psf_noise, bint level,
-    int steps, double *out
+    const double *psf, Py_ssize_t size, Square *square, double slope, double psf_noise, double odd_noise,
+    bint level, int steps, double *out
 ) noexcept nogil:
     """Gauss-Newton for one star, from the place in `out`; the result goes there."""
     cdef double matrix[UNKNOWNS * UNKNOWNS]
@@ -395,9 +464,11 @@ cdef void fit_one(
     out[4], out[5], out[6] = INFINITY, INFINITY, INFINITY
     if good:
         inverse_diagonal(matrix, UNKNOWNS, variances)
-        out[4], out[5], out[6] = sqrt(variances[2]), sqrt(variances[3]), sqrt(variances[0])
+        out[6] = sqrt(variances[0])
+        position_errors(square, least, slope, psf_noise, odd_noise, flux, level, matrix, &out[4])
     out[14] = moved if good else INFINITY
     describe(square, least, slope, psf_noise, out)
+    odd_part(square, least, slope, psf_noise, out)
 
 
 cdef bint within(const Py_ssize_t[:, ::1] pixel, Py_ssize_t nx, Py_ssize_t ny, int radius) noexcept nogil:
@@ -430,7 +501,7 @@ def fit_stars(
     Coefficients coefficients, const double[:, ::1] basis, const float[:, ::1] image,
     const float[:, ::1] variance, const double[:, ::1] start, const Py_ssize_t[:, ::1] pixel,
     const Py_ssize_t[::1] first, const Py_ssize_t[::1] other, const double[:, ::1] sources,
-    int radius, int steps, double slope, double psf_noise, bint level
+    int radius, int steps, double slope, double psf_noise, double odd_noise, bint level
 ):
     """Fit position, flux and local level of each star by weighted least squares.
 
@@ -454,6 +525,8 @@ def fit_stars(
         Variance a unit of light brings (1 for electrons).
     psf_noise : float
         Squared error of the PSF: its share of variance is this times flux squared times the PSF's value.
+    odd_noise : float
+        The same for the part that changes sign through the middle of the star, which alone moves it.
     level : bool
         Fit a constant under each star.
 
@@ -493,7 +566,7 @@ def fit_stars(
                 out[star, 13] = take_neighbours(
                     psf, size, sources, &other[first[star]], neighbours, slope, &square
                 )
-            fit_one(psf, size, &square, slope, psf_noise, level, steps, &out[star, 0])
+            fit_one(psf, size, &square, slope, psf_noise, odd_noise, level, steps, &out[star, 0])
             out[star, 13] /= fmax(out[star, 2], 1e-30)
     free(psf)
     return result

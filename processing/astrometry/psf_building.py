@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-LEAST_STARS, CORRECTING_STARS = 8, 40
+LEAST_STARS, CORRECTING_STARS = 8, 60
 """Fewer stars than these leave a Gaussian, or a shape uncorrected."""
 ROUGH_STARS, SHAPE_STARS, FIRST_STARS, MOST_STARS = 25, 100, 300, 600
 """Stars of a first look at the shapes, of the shape to begin with, of a constant and of the final model."""
@@ -45,7 +45,7 @@ SHAPES = (
 CLOSE_SHAPES = 3
 WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
 """First guesses of the width are tried times these."""
-STARS_OF_TERMS = ((1, 0), (3, 100), (6, 300))
+STARS_OF_TERMS = ((1, 0), (3, 120), (6, 300))
 """How many stars a model of so many terms needs."""
 PRIOR_SHARE = 0.15
 """How much the PSF is expected to vary over a chip, as a share of its value."""
@@ -119,7 +119,7 @@ def build_psf(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) ->
     if len(column) < LEAST_STARS:
         return gaussian_psf(fwhm)
     samples = fitted_shape(pixels, column[:SHAPE_STARS], row[:SHAPE_STARS], fwhm)[None]
-    psf = EffectivePsf(spline_coefficients(samples), fwhm, 0, 0.02)
+    psf = EffectivePsf(spline_coefficients(samples), fwhm)
     for most, wanted in ((FIRST_STARS, 1), (MOST_STARS, terms_for(len(column[:MOST_STARS])))):
         some_column, some_row = column[:most], row[:most]
         samples = np.concatenate([samples, np.zeros((wanted - len(samples), *samples.shape[1:]))])
@@ -192,7 +192,7 @@ class _ShapeTrial:
 
     def _fits(self, shape: PsfShape, size: float) -> StarFits:
         coefficients = spline_coefficients(self.samples(shape, size)[None])
-        psf = EffectivePsf(coefficients, 1.0, 0, 0.02)
+        psf = EffectivePsf(coefficients, 1.0)
         return fit_stars(psf, self._pixels, self._x, self._y, self._column, self._row, steps=5)
 
 
@@ -254,10 +254,16 @@ def _finished(
     again = fits.chosen(good)
     if len(again) < LEAST_STARS:
         return gaussian_psf(psf.fwhm)
-    bright = np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(again) // 3)]
-    excess = (again.chi_squared - again.freedom)[bright] / np.maximum(again.sensitivity[bright], 1e-300)
-    error = float(np.sqrt(np.clip(np.median(excess) / psf.peak, 1e-6, 0.04)))
-    return replace(psf, fwhm=width(mean), stars=len(again), error=error)
+    bright = again.chosen(np.argsort(-again.sensitivity, kind="stable")[: max(LEAST_STARS, len(again) // 3)])
+    error = _explaining(bright.chi_squared - bright.freedom, bright.sensitivity * psf.peak)
+    odd = _explaining(bright.odd_chi_squared - bright.odd_freedom, bright.odd_sensitivity * psf.peak)
+    return replace(psf, fwhm=width(mean), stars=len(again), error=error, odd_error=min(odd, error))
+
+
+def _explaining(excess: Array, sensitivity: Array) -> float:
+    """The error of the PSF that explains the stars' chi squared beyond its expectation."""
+    squared = float(np.median(excess / np.maximum(sensitivity, 1e-300)))
+    return float(np.sqrt(np.clip(squared, 1e-6, 0.04)))
 
 
 def _smooth(correction: Array) -> Array:
