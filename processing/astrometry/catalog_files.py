@@ -147,6 +147,9 @@ def _from_table(table: "Table", columns: ListColumns, name: str) -> SourceCatalo
     }
     for key in FLOAT_COLUMNS:
         places.setdefault(key, by_name.get(key) or known.get(key))
+    other = ("x", "y") if on_sky else ("ra", "dec")
+    if None in (places[other[0]], places[other[1]]):  # half a position is none
+        places |= dict.fromkeys(other)
     taken: dict[str, Any] = {
         key: _values(table, place, key, name) for key, place in places.items() if place is not None
     }

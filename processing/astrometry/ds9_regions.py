@@ -214,7 +214,8 @@ def _regions_of(statement: str, frame: str, where: str, points: bool) -> list[Re
     found = _SHAPE.match(statement)
     shape = found.group(2).lower() if found else ""
     if found is not None and points and shape == "point":
-        return [_in_icrs(Region("point", frame, _points(_numbers(found)[:2], frame in _SKY_FRAMES)))]
+        place = _points(_numbers(found)[:2], frame in _SKY_FRAMES)
+        return [_in_icrs(Region("point", frame, place, excluded=found.group(1) == "-"))]
     if shape in _WITHOUT_AREA or statement.lower().split()[0] in _WITHOUT_AREA:
         return []
     if found is None or shape not in _SHAPES:
