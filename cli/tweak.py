@@ -176,6 +176,8 @@ def _document(one: "TweakedImage", written: "Written") -> dict[str, Any]:
         "nmatches": one.used,
         "rms_ra_mas": _number(one.rms_mas[0]),
         "rms_dec_mas": _number(one.rms_mas[1]),
+        "weighted_rms_ra_mas": _number(one.residuals.weighted_rms[0]),
+        "weighted_rms_dec_mas": _number(one.residuals.weighted_rms[1]),
         "predicted_error_mas": _number(one.predicted_error_mas),
         "shift": None if row is None else {key: value for key, value in vars(row).items() if key != "name"},
         "written_to": None if header is None else str(header),
@@ -190,9 +192,9 @@ def _words(one: "TweakedImage", written: "Written") -> str:
     name = one.image.path.name
     if not one.accepted or one.row is None:
         return f"{name}: refused: {one.reason}"
-    row, rms = one.row, one.rms_mas
+    row, rms = one.row, one.residuals.weighted_rms
     words = (
-        f"{name}: {one.used} stars, rms {rms[0]:.2f} / {rms[1]:.2f} mas against {one.frame}; "
+        f"{name}: {one.used} stars, weighted rms {rms[0]:.2f} / {rms[1]:.2f} mas against {one.frame}; "
         f"dx {row.dx:+.3f} dy {row.dy:+.3f} pixels, rotation {row.rotation:.5f} deg, scale {row.scale:.6f}"
     )
     if math.isfinite(one.predicted_error_mas):

@@ -7,7 +7,7 @@ by the fit and are drawn in grey; those beyond the limits are drawn as triangles
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hapctl.processing.astrometry.figure_style import (
@@ -103,12 +103,12 @@ def residuals_against(
     ----------
     stars : StarResiduals
     quantities : sequence of {"x", "y", "magnitudes", "colours", "epochs"}
-        Those without any value are left out.
+        Those without any value, or with one only, are left out.
     limit : float, optional
         Of the residuals' axes, mas; by the residuals themselves by default.
     title : str
     """
-    known = [name for name in quantities if np.isfinite(getattr(stars, name)).any()]
+    known = [name for name in quantities if _varies(getattr(stars, name))]
     figure = new_figure(max(3.0 * len(known), 5.0) + 0.6, 5.6, title)
     panels = figure.subplots(2, max(len(known), 1), sharex="col", sharey="row", squeeze=False)
     for row, (name, values) in enumerate((("east", stars.east), ("north", stars.north))):
@@ -122,6 +122,11 @@ def residuals_against(
     if not known:
         say_nothing_there(panels[0, 0], "no residuals")
     return figure
+
+
+def _varies(values: Array) -> bool:
+    known = values[np.isfinite(values)]
+    return len(known) > 0 and bool(np.ptp(known) > 0)
 
 
 def transfer_map(
@@ -141,6 +146,8 @@ def transfer_map(
     used : ndarray of bool, shape (n,), optional
     title : str
     """
+    from matplotlib.patheffects import withStroke
+
     figure = new_figure(6.6, 5.0, title)
     axes = figure.subplots()
     good = np.isfinite(y) & np.isfinite(magnitudes) & np.isfinite(along_y)
@@ -153,9 +160,10 @@ def transfer_map(
     values, counts = _cell_medians(y[good], magnitudes[good], along_y[good], edges)
     limit = robust_limit(values)
     image = axes.pcolormesh(*edges, values.T, cmap=DIVERGING, vmin=-limit, vmax=limit)
+    outlined: dict[str, Any] = {"color": "0.15", "path_effects": [withStroke(linewidth=2, foreground="white")]}
     for row, column in zip(*np.nonzero(counts), strict=True):
         centre = (edges[0][row : row + 2].mean(), edges[1][column : column + 2].mean())
-        axes.text(*centre, str(counts[row, column]), ha="center", va="center", fontsize=6.5, color="0.4")
+        axes.text(*centre, str(counts[row, column]), ha="center", va="center", fontsize=6.5, **outlined)
     axes.invert_yaxis()
     axes.set_xlabel("y (pixel)")
     axes.set_ylabel("magnitude (faint below)")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from hapctl.processing.astrometry.joint_alignment import ExposureOutcome, ExposureSources
 from hapctl.processing.astrometry.plane import TangentPlane
+from hapctl.processing.astrometry.propagation import propagate
+from hapctl.processing.astrometry.reference_stars import ReferenceStars
 from hapctl.processing.astrometry.solution import ChipWcs
 from numpy.typing import NDArray
 
@@ -65,6 +67,18 @@ class StarResiduals:
         """Those with any weight and a finite residual."""
         return (self.weights > 0) & np.isfinite(self.east) & np.isfinite(self.north)
 
+    @property
+    def weighted_rms(self) -> tuple[float, float]:
+        """Of the used residuals east and north, weighted by their errors; NaN without any."""
+        used = self.used & (self.errors > 0)
+        if not used.any():
+            return float("nan"), float("nan")
+        weights = self.weights[used] / self.errors[used] ** 2
+        east, north = (
+            float(np.sqrt(np.average(v[used] ** 2, weights=weights))) for v in (self.east, self.north)
+        )
+        return east, north
+
 
 def joined(parts: Sequence[StarResiduals]) -> StarResiduals:
     """All rows of several, in order; at least one is needed."""
@@ -79,8 +93,8 @@ def residuals_of(
     plane: TangentPlane,
     *,
     against_catalog: bool,
-    magnitudes: Array | None = None,
-    colours: Array | None = None,
+    reference: ReferenceStars | None = None,
+    catalog_weights: Array | None = None,
 ) -> StarResiduals:
     """The residuals of an exposure that was aligned.
 
@@ -93,17 +107,26 @@ def residuals_of(
         Of the alignment.
     against_catalog : bool
         Against the catalog's stars alone, else against all stars of the solution.
-    magnitudes, colours : ndarray, optional
-        Of the reference stars, by row; else the magnitudes are instrumental and colours unknown.
+    reference : ReferenceStars, optional
+        Those given to the alignment: their magnitudes and colours are taken, and against the catalog their
+        errors at the epoch of the exposure; else magnitudes are instrumental and colours unknown.
+    catalog_weights : ndarray, optional
+        By star of the solution (`JointSolution.catalog_weights`): a row of the catalog that the solution
+        rejected is rejected here, too, against the catalog.
     """
     found = outcome.matches
     rows = found.reference >= 0 if against_catalog else np.ones(len(found.source), dtype=np.bool_)
-    source, reference = found.source[rows], found.reference[rows]
+    source, row = found.source[rows], found.reference[rows]
     sources = exposure.sources
     vectors = (found.catalog_residuals if against_catalog else found.residuals)[rows]
     xi_eta = plane.project_sky(found.star_ra[rows], found.star_dec[rows])
     solution = outcome.solution or exposure.start
     along = detector_vectors(solution.chips, sources.extver[source], vectors)
+    errors, weights = found.errors[rows], found.weights[rows]
+    if against_catalog and reference is not None:
+        errors = np.hypot(errors, _errors_at(reference, exposure.mjd)[row])
+    if against_catalog and catalog_weights is not None:
+        weights = np.minimum(weights, catalog_weights[found.star[rows]])
     epoch = 2000.0 + (exposure.mjd - JULIAN_EPOCH_MJD) / JULIAN_YEAR
     return StarResiduals(
         exposure=np.full(len(source), number, dtype=np.intp),
@@ -116,18 +139,25 @@ def residuals_of(
         north=vectors[:, 1],
         along_x=along[:, 0],
         along_y=along[:, 1],
-        errors=found.errors[rows],
-        weights=found.weights[rows],
-        magnitudes=_of_rows(magnitudes, reference, sources.magnitudes[source]),
-        colours=_of_rows(colours, reference, np.full(len(source), np.nan)),
+        errors=errors,
+        weights=weights,
+        magnitudes=_of_rows(reference, "phot_g_mean_mag", row, sources.magnitudes[source]),
+        colours=_of_rows(reference, "bp_rp", row, np.full(len(source), np.nan)),
         epochs=np.full(len(source), epoch),
     )
 
 
-def _of_rows(values: Array | None, rows: NDArray[np.intp], otherwise: Array) -> Array:
-    if values is None:
+def _errors_at(reference: ReferenceStars, mjd: float) -> Array:
+    """Standard error of a coordinate of reference stars at a date, mas."""
+    moved = propagate(reference, mjd)
+    return np.sqrt(0.5 * (moved.ra_error**2 + moved.dec_error**2))
+
+
+def _of_rows(reference: ReferenceStars | None, name: str, rows: NDArray[np.intp], otherwise: Array) -> Array:
+    if reference is None:
         return otherwise
-    return np.where(rows >= 0, values[np.maximum(rows, 0)], otherwise)
+    values: Array = getattr(reference, name)[np.maximum(rows, 0)]
+    return np.where((rows >= 0) & np.isfinite(values), values, otherwise)
 
 
 def detector_vectors(chips: Sequence[ChipWcs], extver: NDArray[np.int64], vectors: Array) -> Array:

@@ -217,15 +217,15 @@ def _result(
     against = outcome.frame == "catalog"
     original = replace(exposure, start=image.start, sources=image.sources)
     fit = (outcome.fit or PlaneFit.identity()).after(guess)
-    stars = reference.stars
+    weights = alignment.groups[outcome.group].solution.catalog_weights if outcome.group >= 0 else None
     residuals = residuals_of(
         number,
         original,
         outcome,
         plane,
         against_catalog=against,
-        magnitudes=None if stars is None else stars.phot_g_mean_mag,
-        colours=None if stars is None else stars.bp_rp,
+        reference=reference.stars,
+        catalog_weights=weights,
     )
     matches = match_table(original, replace(outcome, fit=fit), plane, frame, against_catalog=against)
     vectors = np.column_stack([residuals.east, residuals.north])[residuals.used]

@@ -67,7 +67,9 @@ def test_panels_without_values_are_left_out() -> None:
     figure = residuals_against(residuals(200))
     words = texts(figure)
     assert "colour" not in words
-    assert all(name in words for name in ("x (pixel)", "y (pixel)", "magnitude", "epoch (year)"))
+    assert "epoch" not in words  # all of one epoch
+    assert all(name in words for name in ("x (pixel)", "y (pixel)", "magnitude"))
+    assert "epoch (year)" in texts(residuals_against(residuals(200, epochs=np.repeat([2010.0, 2014.0], 100))))
     assert "colour (mag)" in texts(residuals_against(residuals(200, colours=np.linspace(0, 1, 200))))
 
 
