@@ -290,7 +290,7 @@ def _without(rootname: str, judged: ExposureJudgement) -> ExposureOutcome:
 
 @dataclass(frozen=True)
 class _Outcomes:
-    """What becomes of the members of a group; `brightest` orders the reference stars as the field has them."""
+    """What becomes of the members of a group; `brightest` orders reference stars as the field has them."""
 
     exposures: Sequence[ExposureSources]
     field: Field
@@ -352,13 +352,16 @@ class _Outcomes:
         known = row >= 0
         if self.field.catalogs is not None:
             places[known] = self.field.catalogs[number].points[row[known]]
+        reference = row.copy()
+        if self.brightest is not None:
+            reference[known] = self.brightest[row[known]]
         star_ra, star_dec = sky_positions(plane.deproject(corrected - residuals))
         catalog_ra, catalog_dec = sky_positions(plane.deproject(places))
         errors = np.hypot(group.problem.sources.errors[mine], self.field.settings.floor)
         return SourceMatches(
             source=source,
             star=star,
-            reference=row if self.brightest is None else np.where(known, self.brightest[row], -1),
+            reference=reference,
             star_ra=star_ra,
             star_dec=star_dec,
             catalog_ra=catalog_ra,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
+from hapctl.processing.astrometry.group_matching import associate
 from hapctl.processing.astrometry.joint_alignment import ExposureOutcome, ExposureSources, align_jointly
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.solution import WcsSolution
@@ -65,6 +66,29 @@ def field_outcome(
 ) -> FieldOutcome:
     """Draw a field, align it, compare it with its truth."""
     return aligned_outcome(random_field(seed, true_stars), rule or AcceptanceRule())
+
+
+def quick_outcome(seed: int, rule: AcceptanceRule | None = None) -> FieldOutcome:
+    """The same without a solution where the association finds no group on the catalog.
+
+    Such a field has no exposure in the catalog's frame whatever its solution would be: the outcome of
+    `field_outcome` is the same but for `torn_mas`.
+    """
+    field, chosen = random_field(seed), rule or AcceptanceRule()
+    sets = [prior.guide_star_set for prior in field.priors]
+    epochs = [field.epoch] * len(field.lists)
+    found = associate(field.lists, epochs, [field.catalog] * len(field.lists), chosen, sets=sets)
+    matches = [match for match in found.absolute if match is not None]
+    if any(match.verdict.accepted for match in matches):
+        return aligned_outcome(field, chosen)
+    rows = [ExposureRow("none", "", 0, 0.0, 0.0)] * len(field.lists)
+    for members, match in zip(found.groups, matches, strict=True):
+        stars = 0 if match.evidence is None else match.evidence.stars
+        for number in members:
+            frame = "relative" if len(members) > 1 else "none"
+            rows[number] = ExposureRow(frame, match.verdict.code, stars, 0.0, 0.0)
+    decoys = any(match.evidence is not None and bool(match.evidence.decoys) for match in matches)
+    return FieldOutcome(field.true_stars, field.kind, tuple(rows), 0.0, decoys)
 
 
 def aligned_outcome(field: RandomField, rule: AcceptanceRule) -> FieldOutcome:
