@@ -51,8 +51,9 @@ class Output:
         target = self.path_for_result(path)
         if self.folder is None:
             return path
-        if target.exists() and (not self.overwrite or target.samefile(path)):
-            remedy = "use --in-place to change the file itself" if target.samefile(path) else "--overwrite"
+        same = target.exists() and path.exists() and target.samefile(path)
+        if target.exists() and (same or not self.overwrite):
+            remedy = "use --in-place to change the file itself" if same else "give --overwrite"
             raise RefusedError(f"{target} is there already", remedy)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
