@@ -13,7 +13,7 @@ import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError, RefusedByCatalogError
 from hapctl.archive.gaia_columns import BadTableError, read_table, stars_from_table
-from hapctl.archive.gaia_rows import NewAnswer, outlines_of_visit, record_answer, recorded_file
+from hapctl.archive.gaia_rows import NewAnswer, outlines_of_visit, record_answer, recorded_answer
 from hapctl.archive.gaia_service import find_release
 from hapctl.archive.reference_answers import COVERED_FRACTION, ReferenceSources
 from hapctl.archive.reference_catalogs import ReferenceServices, reference_sources
@@ -127,7 +127,7 @@ def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: C
         )
     answer = NewAnswer(known.name, "file", path.name, f"load {path.name} --covers '{circle}'", circle, stars)
     with catalog.begin() as connection:
-        same = recorded_file(connection, answer)
+        same = recorded_answer(connection, answer)
         query_id = record_answer(connection, run_id, answer) if same is None else same
     return LoadedFile(query_id, known.name, len(stars), outside, same is not None)
 

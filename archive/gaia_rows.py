@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from hapctl.archive.preferences import starting_solutions
 from hapctl.archive.products import eligible_exposures
-from hapctl.archive.sky_region import Circle, Ranges, Region, healpix_indices, parse_region
+from hapctl.archive.sky_region import (
+    Circle,
+    Ranges,
+    Region,
+    healpix_indices,
+    parse_region,
+    ranges_of_coverage,
+)
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from hapctl.sql import read_sql
 from numpy.typing import NDArray
@@ -36,7 +43,10 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class NewAnswer:
-    """An answer to be recorded: the attributes are the columns of reference_query."""
+    """An answer to be recorded: the attributes are the columns of reference_query.
+
+    ``coverage`` is what it holds completely, by default its circle.
+    """
 
     release: str
     source: str
@@ -44,6 +54,7 @@ class NewAnswer:
     question: str
     circle: Circle
     stars: ReferenceStars
+    coverage: Ranges | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,9 @@ def record_answer(connection: Connection, run_id: int, answer: NewAnswer) -> int
         "service": answer.service,
         "question": answer.question,
         "region": str(answer.circle),
-        "coverage": multirange_text(answer.circle.inner_ranges()),
+        "coverage": multirange_text(
+            answer.circle.inner_ranges() if answer.coverage is None else answer.coverage
+        ),
         "n_rows": len(answer.stars),
         "answer_sha256": answer_sha256(answer.stars),
         "run_id": run_id,
@@ -114,10 +127,11 @@ def record_answer(connection: Connection, run_id: int, answer: NewAnswer) -> int
     return query_id
 
 
-def recorded_file(connection: Connection, answer: NewAnswer) -> int | None:
-    """The number of a loaded file with the same content and circle, if there is one."""
+def recorded_answer(connection: Connection, answer: NewAnswer) -> int | None:
+    """The number of an answer of the same kind, content and circle, if there is one."""
     same = {
         "release": answer.release,
+        "source": answer.source,
         "region": str(answer.circle),
         "answer_sha256": answer_sha256(answer.stars),
     }
@@ -133,7 +147,7 @@ def answers_over(connection: Connection, release: str, region: Region) -> list[C
             query_id,
             parse_region(circle).circle,
             sha256,
-            [(part.lower, part.upper) for part in coverage],
+            ranges_of_coverage(coverage),
         )
         for query_id, circle, sha256, coverage in _execute(connection, "reference_queries_over", asked)
     ]

@@ -115,7 +115,8 @@ def find_catalog(name: str) -> ReferenceCatalog:
     if found is None:
         known = ", ".join(catalog.name for catalog in CATALOGS.values())
         raise CatalogUsageError(
-            f"the reference catalog '{name}' is not known", f"one of {known}, or file:PATH, visit:IPPPSS"
+            f"the reference catalog '{name}' is not known",
+            f"one of {known}, or file:PATH, visit:IPPPSS, product:PATH",
         )
     return found
 

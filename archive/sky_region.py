@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -221,6 +222,11 @@ def ranges_of_cells(cells: NDArray[np.int64], order: int) -> Ranges:
     shift = 2 * (RANGE_ORDER - order)
     starts, stops = cells[first] << shift, (cells[last] + 1) << shift
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def ranges_of_coverage(coverage: Iterable[Any]) -> Ranges:
+    """Ranges [start, stop) of a multirange as the database driver gives it."""
+    return [(int(part.lower), int(part.upper)) for part in coverage]
 
 
 def union_of_ranges(parts: Sequence[Ranges]) -> Ranges:
