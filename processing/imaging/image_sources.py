@@ -143,7 +143,7 @@ def find_sources(
     wanted = change or SettingsChange()
     headers = read_fits(path)
     names = [extension.name for extension in headers]
-    if is_waiver(headers) or ("SCI" in names and "WHT" not in names):
+    if is_waiver(headers) or ("SCI" in names[1:] and "WHT" not in names):
         return _of_exposure(path, wanted, extvers, threads, origin)
     if set(extvers) - {1}:
         raise UsageProblemError(f"{path} is a product: it has one image, SCI,1", "leave --chip out")
@@ -155,7 +155,7 @@ def images_of(path: Path | str, extvers: Collection[int]) -> dict[int, Image]:
     path = Path(path)
     headers = read_fits(path)
     names = [extension.name for extension in headers]
-    if is_waiver(headers) or ("SCI" in names and "WHT" not in names):
+    if is_waiver(headers) or ("SCI" in names[1:] and "WHT" not in names):
         with ExposureImage(path) as image:
             return {chip.extver: chip.science() for chip in image.chips if chip.extver in extvers}
     return {1: _plane(path, names.index("SCI") if "SCI" in names else 0)}
