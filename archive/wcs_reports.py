@@ -85,6 +85,31 @@ class AttemptLine:
     wcsname: str | None
     policy: str
     metrics: dict[str, Any]
+    ladder: str | None
+    ladder_step: int | None
+
+
+@dataclass(frozen=True)
+class MembershipLine:
+    """What the joint solution that made a solution says of the exposure; see ``alignment_member``.
+
+    ``members`` are the other exposures of the group, ``set_members`` those of its guide-star set.
+    """
+
+    alignment_group_id: int
+    run_id: int
+    scope: str
+    scope_name: str
+    kind: str
+    catalog: str | None
+    figures: dict[str, Any]
+    guide_star_set: int
+    prior: dict[str, Any]
+    correction: list[float]
+    predicted_error_mas: float
+    common_floor_mas: float
+    members: list[str]
+    set_members: list[str]
 
 
 def _execute(connection: Connection, statement: str, parameters: Any) -> Any:
@@ -117,6 +142,12 @@ def attempts_on(connection: Connection, rootname: str) -> list[AttemptLine]:
     """Return all attempts to fit an exposure, newest first."""
     rows = _execute(connection, "wcs_attempts", {"rootname": rootname.lower()})
     return [AttemptLine(**row) for row in rows.mappings()]
+
+
+def membership_of(connection: Connection, solution_id: int) -> MembershipLine | None:
+    """Return what the joint solution that made a solution says of it; None of any other solution."""
+    row = _execute(connection, "wcs_membership", {"solution_id": solution_id}).mappings().one_or_none()
+    return None if row is None else MembershipLine(**row)
 
 
 def chips_of(connection: Connection, solution_id: int) -> list[dict[str, Any]]:

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 import click
+from hapctl.cli.joint_words import joint_words
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.settings import open_from
 from hapctl.cli.wcs_words import rms_words, solution_row
 
 if TYPE_CHECKING:
-    from hapctl.archive.wcs_reports import AttemptLine, ExposureLine, SolutionLine
+    from hapctl.archive.wcs_reports import AttemptLine, ExposureLine, MembershipLine, SolutionLine
 
 
 @click.command()
@@ -21,7 +22,13 @@ def why(ctx: click.Context, rootname: str, as_json: bool) -> None:
     \b
     hapctl wcs why j8bt09jcq
     """
-    from hapctl.archive.wcs_reports import attempts_on, companions_of, exposure_line, solutions_of
+    from hapctl.archive.wcs_reports import (
+        attempts_on,
+        companions_of,
+        exposure_line,
+        membership_of,
+        solutions_of,
+    )
 
     _, catalog = open_from(ctx)
     with catalog.begin() as connection:
@@ -30,13 +37,15 @@ def why(ctx: click.Context, rootname: str, as_json: bool) -> None:
         attempts = attempts_on(connection, exposure.rootname)
         active = next((solution for solution in solutions if solution.in_force), None)
         companions = companions_of(connection, exposure, active) if active is not None else []
-    paragraph = _explanation(exposure, solutions, attempts, companions)
+        membership = None if active is None else membership_of(connection, active.solution_id)
+    paragraph = _explanation(exposure, solutions, attempts, companions, membership)
     if as_json:
         print_json(
             {
                 "rootname": exposure.rootname,
                 "in_force": None if active is None else solution_row(active),
                 "together_with": companions,
+                "joint": None if membership is None else vars(membership),
                 "solutions": [solution_row(solution) for solution in solutions],
                 "attempts": [vars(attempt) for attempt in attempts],
                 "explanation": paragraph,
@@ -51,10 +60,13 @@ def _explanation(
     solutions: "list[SolutionLine]",
     attempts: "list[AttemptLine]",
     companions: list[str],
+    membership: "MembershipLine | None",
 ) -> str:
     """One paragraph: what is in force and why, how it was made, what else there is, what was refused."""
     sentences = [_in_force_words(exposure, solutions), *_made_words(solutions, attempts)]
-    if companions:
+    if membership is not None:
+        sentences += joint_words(membership)
+    elif companions:
         sentences.append(f"It was fitted together with {', '.join(companions)}.")
     sentences += [_others_words(solutions), *_refused_words(attempts)]
     if exposure.exclusion_reason:
@@ -89,6 +101,10 @@ def _made_words(solutions: "list[SolutionLine]", attempts: "list[AttemptLine]") 
 
 
 def _attempt_words(attempt: "AttemptLine") -> str:
+    if attempt.code == "carried" or "direct_image" in attempt.metrics:
+        return f"Run {attempt.run_id}: {attempt.reason}{_movement_words(attempt)}."
+    if attempt.method == "joint":
+        return _joint_attempt_words(attempt)
     if attempt.code == "reference":
         rms = rms_words(attempt.rms_ra_mas, attempt.rms_dec_mas)
         return (
@@ -103,6 +119,27 @@ def _attempt_words(attempt: "AttemptLine") -> str:
     if attempt.score is not None and attempt.best_decoy_score is not None:
         words += f"; score {attempt.score:.0f}, best decoy {attempt.best_decoy_score:.0f}"
     return words + f"){_movement_words(attempt)}."
+
+
+def _joint_attempt_words(attempt: "AttemptLine") -> str:
+    """How many stars tie it to the catalog and to other exposures, and how it moved."""
+    own, used = attempt.metrics.get("catalog_stars_used", 0), attempt.metrics.get("stars_used", 0)
+    rms = rms_words(attempt.rms_ra_mas, attempt.rms_dec_mas)
+    shared = f"shares {used} stars with the others"
+    if attempt.catalog is None:
+        words = f"it {shared}{rms} and no catalog ties it to the sky"
+    elif own:
+        words = (
+            f"{own} of its stars are in {attempt.catalog}{rms}; it {shared}"
+            if used > own
+            else (f"{own} of its stars are in {attempt.catalog}{rms}")
+        )
+    else:
+        words = f"none of its own stars is in {attempt.catalog}: it {shared}, which tie it{rms}"
+    return (
+        f"Run {attempt.run_id} solved for it jointly ({attempt.geometry}, {attempt.policy}): {words}"
+        f"{_movement_words(attempt).replace(', which moved it', '; it was moved')}."
+    )
 
 
 def _movement_words(attempt: "AttemptLine") -> str:
@@ -146,7 +183,8 @@ def _refused_words(attempts: "list[AttemptLine]") -> list[str]:
         key = (attempt.method, attempt.catalog)
         if attempt.outcome == "refused" and key not in seen:
             target = f" to {attempt.catalog}" if attempt.catalog else ""
-            what = f"the {attempt.method} fit{target} ({attempt.code})"
+            step = f", step {attempt.ladder_step} of {attempt.ladder}" if attempt.ladder_step else ""
+            what = f"the {attempt.method} fit{target} ({attempt.code}{step})"
             sentences.append(f"Run {attempt.run_id} refused {what}: {attempt.reason}.")
         seen.add(key)
     return sentences or ["No fit was refused."]

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from support.commands import Runner
 from support.data import data_file
 from support.gaia_table import with_extract
-from support.tap_service import TapService
+from support.tap_service import TapService, refused_url
 
 ROOTNAMES = ("j8bt05njq", "j8bt06nyq", "j8bt06o6q", "j8bt09jcq")
 TILE = "skycell-p0046x03y19"
@@ -34,6 +34,8 @@ def hapctl(run_hapctl: Runner, monkeypatch: pytest.MonkeyPatch) -> Any:
     files = [data_file(f"hrc_47tuc/{rootname}_flt.fits") for rootname in ROOTNAMES]
     with TapService({"gaiadr3.gaia_source": with_extract(extract)}) as service:
         monkeypatch.setenv("HAPCTL_GAIA_URL", service.url)
+        monkeypatch.setenv("HAPCTL_SERVICES_VIZIER", refused_url())
+        monkeypatch.setenv("HAPCTL_SERVICES_RETRIES", "0")
         report = run_hapctl("ingest", *files, "--json").json()
         assert [(file["rootname"], file["status"]) for file in report["files"]] == [
             (rootname, "new") for rootname in ROOTNAMES
@@ -54,7 +56,7 @@ def check_absolute(hapctl: Runner) -> None:
     assert result.exit_code == 0, result.stderr
     [exposure] = result.json()["visits"][0]["exposures"]
     assert exposure["wcsname"] == "IDC_n721640fj-FIT_SVM_GAIADR3"
-    assert 20 <= exposure["nmatches"] <= 32
+    assert 15 <= exposure["nmatches"] <= 32
     assert max(exposure["rms_ra_mas"], exposure["rms_dec_mas"]) < 12.0
     why = hapctl("wcs", "why", "j8bt09jcq").stdout
     assert f"{exposure['nmatches']} stars" in why
@@ -70,10 +72,10 @@ def check_relative(hapctl: Runner, catalog: Catalog) -> None:
         refusals = connection.execute(
             text(
                 "SELECT code, reason FROM alignment_attempt "
-                "WHERE visit = 'j8bt06' AND method = 'absolute' AND outcome = 'refused'"
+                "WHERE visit = 'j8bt06' AND catalog = 'GAIADR3' AND outcome = 'refused'"
             )
         ).all()
-    assert len(refusals) == 2
+    assert len(refusals) >= 2
     assert all(any(digit.isdigit() for digit in refusal.reason) for refusal in refusals)
 
 
@@ -99,7 +101,7 @@ def used_stars(catalog: Catalog) -> NDArray[np.float64]:
         rows = connection.execute(
             text(
                 "SELECT ra, dec FROM star_match JOIN alignment_attempt t USING (attempt_id) "
-                "WHERE t.visit = 'j8bt06' AND t.method = 'relative' AND used"
+                "WHERE t.visit = 'j8bt06' AND t.catalog IS NULL AND used"
             )
         ).all()
     assert rows

@@ -229,7 +229,7 @@ def _record(
         None if one.sources is None else one.sources.frame,
         one.sources,
         options.origin,
-        asked=options.catalog is not None,
+        asked=options.catalog,
     )
     if isinstance(one.done, SetAlignment):
         return record_set(occasion, one.done, one.inputs_sha256)

@@ -36,6 +36,7 @@ class Unreachable:
     code: str
     reason: str
     error: ProcessingError | ArchiveError | None = None
+    sources: ReferenceSources | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class Climb:
     ) -> Iterator[Try]:
         """Try rung after rung until one is accepted."""
         measured: list[Measured] = []
+        told: list[Unreachable] = []
         reached = False
         rungs = self._ladder.for_exposures(len(part))
         if not rungs:
@@ -110,7 +112,9 @@ class Climb:
         for rung in rungs:
             sources = None if rung.is_relative_only else self._sources(rung)
             if isinstance(sources, Unreachable):
-                yield Try(part, rung, self._name(rung), None, "", sources)
+                if not any(sources is other for other in told):
+                    yield Try(part, rung, self._name(rung), sources.sources, "", sources)
+                told.append(sources)
                 continue
             if rung.is_relative_only and not reached and not self._is_relative_only:
                 return  # no catalog was at hand: then nothing is changed
@@ -180,7 +184,7 @@ class Climb:
                 f"{sources.release}, less than {100 * self._rule.least_coverage:g} %"
             )
             remedy = fetch_command(regions, find_catalog(name))
-            return Unreachable("too-little-coverage", reason, RefusedError(reason, remedy))
+            return Unreachable("too-little-coverage", reason, RefusedError(reason, remedy), sources)
         return sources
 
     def raise_unreachable(self, tries: Sequence[Try]) -> None:

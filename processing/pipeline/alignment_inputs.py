@@ -21,13 +21,14 @@ from hapctl.processing.astrometry.detection import Detections, detect_sources
 from hapctl.processing.astrometry.footprint import solution_polygons
 from hapctl.processing.astrometry.joint_alignment import ExposureSources
 from hapctl.processing.astrometry.joint_model import ExposurePrior
+from hapctl.processing.astrometry.joint_priors import StatedPrior
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.astrometry.source_list import SourceList, detection_settings, source_list
 from hapctl.processing.astrometry.trailing import is_trailed
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
 from hapctl.processing.pipeline.alignment_ladder import Rung
-from hapctl.processing.pipeline.alignment_priors import KnownPrior, known_priors
+from hapctl.processing.pipeline.alignment_priors import known_priors
 from hapctl.processing.pipeline.alignment_targets import Chosen
 from hapctl.processing.pipeline.dispersed_exposures import (
     DispersedExposure,
@@ -55,7 +56,7 @@ class AlignmentSet:
         The solution each begins with.
     starts : tuple of WcsSolution
         The same, read from the catalog.
-    priors : tuple of KnownPrior
+    priors : tuple of StatedPrior
         What is known of each before a star is looked at.
     dispersed : tuple of DispersedExposure
         Grism exposures that follow exposures of the set.
@@ -64,7 +65,7 @@ class AlignmentSet:
     exposures: tuple[EligibleExposure, ...]
     start_ids: tuple[int, ...]
     starts: tuple[WcsSolution, ...]
-    priors: tuple[KnownPrior, ...]
+    priors: tuple[StatedPrior, ...]
     dispersed: tuple[DispersedExposure, ...] = ()
 
     def __len__(self) -> int:

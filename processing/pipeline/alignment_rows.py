@@ -26,7 +26,7 @@ from hapctl.processing.astrometry.plane import sky_positions
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.pipeline.alignment_figures import group_figures, metrics_of, movement
 from hapctl.processing.pipeline.alignment_inputs import AlignmentSet, prior_document
-from hapctl.processing.pipeline.alignment_ladder import Rung
+from hapctl.processing.pipeline.alignment_ladder import NONE, Rung
 from hapctl.processing.pipeline.alignment_matches import placed, star_matches, worth_keeping
 from hapctl.processing.pipeline.alignment_targets import Target
 from hapctl.processing.pipeline.dispersed_exposures import DispersedExposure, carried_solution, direct_image
@@ -57,8 +57,8 @@ class Occasion:
         Frame of the catalog.
     sources : ReferenceSources or None
     origin : {"hst", "fits"}
-    asked : bool
-        Whether the user named the catalog: then what is accepted is wanted, whatever is in force.
+    asked : str or None
+        The catalog the user named, or NONE: what is accepted on it is wanted, whatever is in force.
     """
 
     connection: Connection
@@ -71,7 +71,7 @@ class Occasion:
     frame: str | None
     sources: ReferenceSources | None
     origin: LookupOrigin
-    asked: bool
+    asked: str | None
 
     @property
     def query_ids(self) -> tuple[int, ...]:
@@ -214,7 +214,7 @@ def kept_in_force(
 
     None of them where the user asked for just that: a relative alignment, or the catalog by its name.
     """
-    wanted = occasion.asked and (is_absolute or occasion.rung.is_relative_only)
+    wanted = occasion.asked == (occasion.catalog if is_absolute else NONE)
     on_gaia = is_absolute and occasion.frame is not None and occasion.frame.startswith("GAIA-")
     if wanted or on_gaia:
         return []
@@ -294,7 +294,7 @@ def _attempt(
         rms_ra_mas=finite(rms[0]),
         rms_dec_mas=finite(rms[1]),
         score=None if evidence is None else float(evidence.stars),
-        best_decoy_score=None if evidence is None else float(evidence.decoy_score),
+        best_decoy_score=float(evidence.decoy_score) if evidence is not None and evidence.decoys else None,
         metrics=metrics_of(done, number, outcome, group),
         **movement(outcome.fit, done.measured[number].sources, done.alignments[number].plane),
     )

@@ -90,7 +90,8 @@ def test_a_visit_is_aligned_to_gaia(
         assert visit.error_mas(solution) < 1.0
         assert solution.keywords["FITGEOM"] == "rscale"
         assert solution.keywords["WCSTYPE"].endswith("aligned by visit to GAIADR3")
-        assert solution.keywords["RELREFIM"].endswith("_flc.fits")
+        assert solution.keywords["CRDER1"] * 3.6e6 * 2**0.5 == pytest.approx(exposure["predicted_error_mas"])
+        assert exposure["predicted_error_mas"] < 1.0
     assert all(path.read_bytes() == content for path, content in before.items())
     assert len(headerlets(hapctl_home)) == 2
     check_rows(catalog, hapctl_home)
@@ -105,17 +106,17 @@ def check_rows(catalog: Catalog, hapctl_home: Path) -> None:
         "AND m.used) AS used FROM alignment_attempt t JOIN exposure e USING (exposure_id) "
         "JOIN policy p USING (policy_id) JOIN wcs_solution s ON s.solution_id = t.solution_id",
     )
-    assert {(row.method, row.outcome) for row in rows} == {("absolute", "accepted"), ("relative", "accepted")}
+    assert {(row.method, row.outcome) for row in rows} == {("joint", "accepted")}
     for row in rows:
         assert row.frame == "GAIA-CRF3"
         assert row.name == "align-default"
-        assert row.used == row.nmatches > 0
-        if row.score is not None:
+        assert row.used >= row.nmatches > 0
+        if row.best_decoy_score is not None:
             assert row.best_decoy_score < row.score
     stars = ask(
         catalog,
         "SELECT e.rootname, m.* FROM star_match m JOIN alignment_attempt t USING (attempt_id) "
-        "JOIN exposure e USING (exposure_id) WHERE t.method = 'absolute' AND m.used",
+        "JOIN exposure e USING (exposure_id) WHERE m.catalog_ra IS NOT NULL AND m.used",
     )
     for star in stars[::7]:
         chip = active(catalog, star.rootname).chips[star.extver - 1]
@@ -125,6 +126,9 @@ def check_rows(catalog: Catalog, hapctl_home: Path) -> None:
         measured = 1e3 * plane.project_sky(np.array([star.ra]), np.array([star.dec]))[0]
         assert measured == pytest.approx([star.residual_ra_mas, star.residual_dec_mas], abs=0.01)
         assert star.source_id.isdecimal()
+        there = 1e3 * plane.project_sky(np.array([star.catalog_ra]), np.array([star.catalog_dec]))[0]
+        off = [star.catalog_residual_ra_mas, star.catalog_residual_dec_mas]
+        assert measured - there == pytest.approx(off, abs=0.01)
     assert ask(catalog, "SELECT count(*) FROM attempt_reference_query")[0][0] == 2
     for path, name in ask(
         catalog, "SELECT l.key, s.wcsname FROM wcs_location l JOIN wcs_solution s USING (solution_id) "
@@ -170,7 +174,7 @@ def test_repetition_changes_nothing(
     assert headerlets(hapctl_home) == files
     assert ask(catalog, "SELECT count(*) FROM run")[0][0] == runs + 1
     outcomes = ask(catalog, "SELECT outcome, count(*) FROM alignment_attempt GROUP BY 1 ORDER BY 1")
-    assert [tuple(row) for row in outcomes] == [("accepted", 4), ("unchanged", 4)]
+    assert [tuple(row) for row in outcomes] == [("accepted", 2), ("unchanged", 2)]
     shutil.rmtree(hapctl_home / "headerlets")
     assert hapctl("align", "--visit", visit.visit, "--offline").exit_code == 0
     assert headerlets(hapctl_home) == files
@@ -212,7 +216,6 @@ def test_a_refused_catalog_does_not_undo_an_absolute_alignment(
         assert result.exit_code == 1
         for exposure in result.json()["visits"][0]["exposures"]:
             assert exposure["outcome"] == "refused"
-            assert "absolute fit refused" in exposure["reason"]
             assert "IDC_0461802ej-FIT_SVM_GAIADR3 (GAIA-CRF3)" in exposure["reason"]
         assert {row.frame for row in ask(catalog, "SELECT frame FROM active_solution")} == {"GAIA-CRF3"}
 
@@ -248,7 +251,7 @@ def test_exposures_of_another_pointing_are_aligned_among_themselves(
             " ".join(sorted(second)),
         ]
     codes = ask(catalog, "SELECT code, count(*) FROM alignment_attempt GROUP BY 1 ORDER BY 1")
-    assert [tuple(row) for row in codes] == [("accepted", 2), ("reference", 2), ("unchanged", 4)]
+    assert [tuple(row) for row in codes] == [("accepted", 4), ("unchanged", 4)]
 
 
 def test_an_exposure_of_another_field_is_aligned_by_itself_and_repeated(
@@ -297,8 +300,10 @@ def test_uncovered_fields_are_refused_with_the_command_to_run(
     assert result.exit_code == 1
     assert "0.0 % of the field" in result.json()["error"]["message"]
     assert "hapctl gaia fetch --region" in result.json()["error"]["remedy"]
-    rows = ask(catalog, "SELECT code, covered_fraction, outcome FROM alignment_attempt")
-    assert {tuple(row) for row in rows} == {("too-little-coverage", 0.0, "refused")}
+    rows = ask(catalog, "SELECT catalog, code, covered_fraction, outcome FROM alignment_attempt")
+    assert sorted(tuple(row) for row in rows) == [
+        (name, "too-little-coverage", 0.0, "refused") for name in ("2MASS", "GAIADR3", "GSC242") for _ in "ab"
+    ]
     assert ask(catalog, "SELECT count(*) FROM wcs_solution WHERE mode = 'SVM'")[0][0] == 0
     ends = ask(catalog, "SELECT e.outcome, e.exit_code FROM run_end e JOIN run USING (run_id) "
                "WHERE command = 'align'")  # fmt: skip
@@ -322,9 +327,7 @@ def test_flt_and_flc_are_never_in_one_fit(
     assert [row[1] for row in groups] == [f"{visit.visit}a0q {visit.visit}a1q", f"{visit.visit}a2q"]
     assert run_hapctl("align", "--visit", visit.visit, "--offline").exit_code == 0
     outcomes = ask(catalog, "SELECT outcome, count(*) FROM alignment_attempt GROUP BY 1 ORDER BY 1")
-    assert [tuple(row) for row in outcomes] == [("accepted", 5), ("unchanged", 5)]
-    names = ask(catalog, "SELECT keywords->>'RELREFIM' FROM wcs_solution WHERE mode = 'SVM'")
-    assert all(name is None or name.endswith("_flc.fits") for (name,) in names)
+    assert [tuple(row) for row in outcomes] == [("accepted", 3), ("unchanged", 3)]
 
 
 def test_both_files_of_an_exposure_the_corrected_one_is_used(
@@ -335,7 +338,7 @@ def test_both_files_of_an_exposure_the_corrected_one_is_used(
     planned = run_hapctl("align", "--visit", visit.visit, "--dry-run", "--catalog", "none", "--json")
     assert planned.exit_code == 0
     [exposure] = planned.json()["visits"][0]["exposures"]
-    assert exposure["reason"] == "from IDC_0461802ej, flc"
+    assert exposure["reason"].startswith("from IDC_0461802ej, flc; ")
 
 
 def test_dry_run_records_nothing(hapctl: Runner, catalog: Catalog, visit: SkyVisit) -> None:
@@ -356,7 +359,7 @@ def test_excluded_exposures_are_told_and_left_out(hapctl: Runner, visit: SkyVisi
     assert outcomes[left_out]["outcome"] == "excluded"
     assert "guide star lost" in outcomes[left_out]["reason"]
     assert outcomes[f"{visit.visit}a0q"]["outcome"] == "accepted"
-    assert outcomes[f"{visit.visit}a0q"]["method"] == "absolute"
+    assert outcomes[f"{visit.visit}a0q"]["wcsname"].endswith("FIT_SVM_GAIADR3")
 
 
 def test_unknown_visits_and_one_failure_of_several(hapctl: Runner, visit: SkyVisit) -> None:
@@ -417,7 +420,7 @@ class TestTuc47:
         assert result.exit_code == 0, result.stderr
         [exposure] = result.json()["visits"][0]["exposures"]
         assert exposure["wcsname"] == "IDC_n721640fj-FIT_SVM_GAIADR3"
-        assert 20 <= exposure["nmatches"] <= 32
+        assert 15 <= exposure["nmatches"] <= 32
         assert max(exposure["rms_ra_mas"], exposure["rms_dec_mas"]) < 12.0
         [attempt] = ask(catalog, "SELECT * FROM alignment_attempt")
         assert np.hypot(attempt.shift_ra_mas, attempt.shift_dec_mas) == pytest.approx(1705, abs=10)
@@ -430,10 +433,9 @@ class TestTuc47:
         [report] = result.json()["visits"]
         for exposure in report["exposures"]:
             assert exposure["wcsname"] == "IDC_n721640fj-FIT_SVM_NONE"
-            assert exposure["method"] == "relative"
-            assert "absolute fit refused" in exposure["reason"]
-        refusals = ask(catalog, "SELECT code FROM alignment_attempt WHERE method = 'absolute'")
-        assert len(refusals) == 2
+            assert "refused before: " in exposure["reason"]
+        refusals = ask(catalog, "SELECT code FROM alignment_attempt WHERE catalog = 'GAIADR3'")
+        assert len(refusals) >= 2
         [frame] = {
             row.frame for row in ask(catalog, "SELECT frame FROM active_solution WHERE visit = 'j8bt06'")
         }
@@ -448,7 +450,7 @@ class TestTuc47:
         assert result.exit_code == 1
         [report] = result.json()["visits"]
         assert report["outcome"] == "refused"
-        assert "absolute fit refused" in report["exposures"][0]["reason"]
+        assert "stars matched" in report["exposures"][0]["reason"]
         [row] = ask(catalog, "SELECT wcsname FROM active_solution WHERE visit = 'j8bt05'")
         assert row.wcsname == "IDC_n721640fj"
 
@@ -465,7 +467,7 @@ def held_out_offsets(catalog: Catalog) -> np.ndarray:
         used = ask(
             catalog,
             "SELECT m.x, m.y FROM star_match m JOIN alignment_attempt t USING (attempt_id) "
-            "JOIN exposure e USING (exposure_id) WHERE e.rootname = :rootname AND t.method = 'relative'",
+            "JOIN exposure e USING (exposure_id) WHERE e.rootname = :rootname AND t.catalog IS NULL",
             rootname=rootname,
         )
         with ExposureImage(data_file(HRC.format(rootname))) as image:
