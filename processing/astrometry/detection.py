@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 
 PASSES = 3
 """How often stars with neighbours are fitted again without the neighbours' light."""
+STAR_STRUCTURE = 0.2
+"""Structure (see `structure`) that stars stay below and cosmic rays exceed."""
 LONGEST_CORE = 8
 """A column of more saturated pixels than this is no star's core but bleeding."""
 
@@ -166,7 +168,7 @@ def detect_sources(
     spoilt = _touched(saturated, column, row, effective_psf.MODEL_RADIUS)
     model = chip_psf(pixels, column, row, chip.brightness, spoilt, chosen.fwhm, psf)
     fits = _fitted(model, pixels, column, row)
-    flags = _flags(fits, image.shape, saturated, quality, column, row, chosen)
+    flags = _flags(fits, model, image.shape, saturated, quality, column, row, chosen)
     return _tidied(_described(model, fits, flags, image), chosen)
 
 
@@ -209,6 +211,7 @@ def _neighbours(pairs: Indices, close: Indices, fits: StarFits, column: Indices,
 
 def _flags(
     fits: StarFits,
+    psf: EffectivePsf,
     shape: tuple[int, ...],
     saturated: Mask,
     quality: NDArray[np.integer],
@@ -224,30 +227,45 @@ def _flags(
     mark(_touched(saturated, column, row, 1), SourceFlag.SATURATED)
     mark(_touched(saturated, column, row, effective_psf.MODEL_RADIUS), SourceFlag.NEAR_SATURATED)
     mark(_touched(_bleeding(saturated), column, row, 2), SourceFlag.BLEEDING)
+    poor, extended = _poor(fits, psf), _extended(fits)
     hot = (quality[row, column] & settings.hot_bits) != 0
     mark(hot & (fits.sharpness > 1.3), SourceFlag.HOT_PIXEL)
-    mark(_too_sharp(fits), SourceFlag.COSMIC_RAY)
-    mark(fits.sharpness < 0.5, SourceFlag.EXTENDED)
+    mark(_too_sharp(fits) | (poor & (fits.sharpness > 1.2) & ~extended), SourceFlag.COSMIC_RAY)
+    mark(extended, SourceFlag.EXTENDED)
     mark(fits.contamination > 0.5, SourceFlag.BLENDED)
-    mark(~fits.converged(column, row) | _too_poor(fits), SourceFlag.POOR_FIT)
+    mark(~fits.converged(column, row) | poor, SourceFlag.POOR_FIT)
     mark(_at_edge(column, row, shape), SourceFlag.EDGE)
     return flags
 
 
-def _too_sharp(fits: StarFits) -> Mask:
-    """Narrower than the PSF beyond doubt, or narrower and of another shape."""
-    beyond = fits.sharpness - 1.0
-    doubt = np.maximum(fits.sharpness_err, 0.06)
-    return (fits.sharpness > 1.6) | (beyond > 4.0 * doubt) | ((beyond > 0.3) & (fits.misfit > 0.25))
+def structure(fits: StarFits, psf: EffectivePsf) -> tuple[Array, Array]:
+    """What a source's pixels show beside the model, as a share of its light, and the noise of that.
+
+    The error that the PSF would need to explain the residuals: a few hundredths for a star, a fifth and more
+    for a cosmic ray, a galaxy or an unseen companion. Unlike a sum of residuals it does not grow with noise.
+    """
+    light = np.maximum(fits.sensitivity * psf.peak, 1e-30)
+    excess = np.sqrt(np.maximum(fits.chi_squared - fits.freedom, 0.0) / light)
+    return excess, np.sqrt(np.sqrt(2.0 * np.maximum(fits.freedom, 1.0)) / light)
 
 
-def _too_poor(fits: StarFits) -> Mask:
-    """Bright stars are held to the chip's own quality of fit; faint ones are allowed their noise."""
-    snr = fits.flux / np.maximum(fits.flux_err, 1e-30)
-    bright = (snr > 50) & np.isfinite(fits.misfit)
-    usual = float(np.median(fits.misfit[bright])) if np.count_nonzero(bright) >= 10 else 0.1
-    poor: Mask = fits.misfit > np.maximum(0.15, 4.0 * usual) + 12.0 / np.maximum(snr, 1.0)
+def _poor(fits: StarFits, psf: EffectivePsf) -> Mask:
+    """Sources with more structure than a star has."""
+    beside, doubt = structure(fits, psf)
+    poor: Mask = beside > STAR_STRUCTURE + doubt
     return poor
+
+
+def _too_sharp(fits: StarFits) -> Mask:
+    """Narrower than the PSF beyond doubt."""
+    beyond = fits.sharpness - 1.0
+    return (beyond > 0.6) | (beyond > 4.0 * np.maximum(fits.sharpness_err, 0.06))
+
+
+def _extended(fits: StarFits) -> Mask:
+    """Less sharp than the PSF, on a bed of light of its own: galaxies; a cosmic ray has no bed."""
+    bed = fits.background * (2 * effective_psf.FIT_RADIUS + 1) ** 2
+    return (bed > 0.6 * fits.flux) & (bed > 5.0 * fits.flux_err) & (fits.sharpness < 0.8)
 
 
 def _bleeding(saturated: Mask) -> Mask:

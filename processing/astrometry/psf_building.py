@@ -43,6 +43,8 @@ SHAPES = (
     *(PsfShape(True, part) for part in (0.1, 0.2, 0.3, 0.45, 0.6)),
 )
 CLOSE_SHAPES = 3
+STARLIKE = 0.4
+"""Light that a star may have beside a model of guessed width, of its own; cosmic rays have 0.6 and more."""
 WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
 """First guesses of the width are tried times these."""
 STARS_OF_TERMS = ((1, 0), (3, 120), (6, 300))
@@ -92,6 +94,7 @@ def chip_psf(
         detector and filter. Without it a Gaussian is.
     """
     best = model_stars(column, row, brightness, saturated)
+    best = best[_starlike(pixels, column[best], row[best], fwhm)]
     psf = build_psf(pixels, column[best], row[best], fwhm)
     # Made from galaxies, clipped or quantised pixels, a model has an impossible width.
     if psf.stars > 0 and 0.65 * fwhm < psf.fwhm < 1.8 * fwhm:
@@ -169,11 +172,11 @@ class _ShapeTrial:
 
     def misfit(self, shape: PsfShape, size: float) -> float:
         """Median share of their light that the stars have beside the shape."""
-        return float(np.median(self._fits(shape, size).misfit))
+        return float(np.median(self.fits(shape, size).misfit))
 
     def begin_at(self, shape: PsfShape, size: float) -> None:
         """Let all further fits begin at the places that this shape gives."""
-        fits = self._fits(shape, size)
+        fits = self.fits(shape, size)
         good = fits.converged(self._column, self._row)
         self._x, self._y = np.where(good, fits.x, self._x), np.where(good, fits.y, self._y)
 
@@ -190,7 +193,8 @@ class _ShapeTrial:
         _, better = self.best_size(shape, size, step)
         return self.misfit(shape, better), shape, better
 
-    def _fits(self, shape: PsfShape, size: float) -> StarFits:
+    def fits(self, shape: PsfShape, size: float) -> StarFits:
+        """Of the stars with a shape."""
         coefficients = spline_coefficients(self.samples(shape, size)[None])
         psf = EffectivePsf(coefficients, 1.0)
         return fit_stars(psf, self._pixels, self._x, self._y, self._column, self._row, steps=5)
@@ -209,6 +213,13 @@ def model_stars(
         rival = brightness[pairs[:, other]] > 0.1 * brightness[pairs[:, star]]
         rivalled[pairs[rival, star]] = True
     return np.nonzero(~saturated & ~rivalled)[0]
+
+
+def _starlike(pixels: ChipPixels, column: Indices, row: Indices, fwhm: float) -> NDArray[np.bool_]:
+    """Which peaks have the shape of a star of about the guessed width: cosmic rays are far from it."""
+    fits = _ShapeTrial(pixels, column, row).fits(SHAPES[0], SHAPES[0].size_of(fwhm))
+    starlike: NDArray[np.bool_] = fits.converged(column, row) & (fits.misfit < STARLIKE)
+    return starlike
 
 
 def _domain(column: Indices, row: Indices) -> Domain:
