@@ -1,30 +1,27 @@
-"""Gaia sources for a region: from the catalog where it was asked before, from the service where not.
+"""The field of a visit, as a reference catalog is asked for it, and files that hold a catalog's sources."""
 
-Every answer is kept as rows (reference_query, reference_source) with the exact question, and is used again
-where it covers a later request. Nothing is recorded of a request that failed. With ``offline`` the catalog
-alone answers and no socket to the service is opened.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError, RefusedByCatalogError
 from hapctl.archive.gaia_columns import BadTableError, read_table, stars_from_table
 from hapctl.archive.gaia_rows import NewAnswer, outlines_of_visit, record_answer, recorded_answer
-from hapctl.archive.gaia_service import find_release
-from hapctl.archive.reference_answers import COVERED_FRACTION, ReferenceSources
-from hapctl.archive.reference_catalogs import ReferenceServices, reference_sources
-from hapctl.archive.reference_catalogs import fetch_command as fetch_command
+from hapctl.archive.gaia_service import RELEASES
+from hapctl.archive.mast_catalogs import panstarrs_objects
+from hapctl.archive.reference_catalogs import find_catalog
 from hapctl.archive.sky_region import Circle, Region, regions_around
-from hapctl.archive.tap_answers import RemoteService
+from hapctl.archive.vizier_catalogs import VIZIER_TABLES
+from hapctl.processing.astrometry.reference_stars import ReferenceStars
 from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 POINTING_ARCSEC = {"absolute": 1.0, "a_priori": 2.0, "other": 5.0}
 """Margin for the pointing uncertainty: fits to Gaia, guide-star corrections, all others."""
-GaiaSources = ReferenceSources
 
 
 @dataclass(frozen=True)
@@ -68,38 +65,16 @@ def visit_regions(
     return regions_around([np.concatenate(parts) for parts in groups.values()], margin_arcsec)
 
 
-def sources_for(
-    catalog: Catalog,
-    run_id: int,
-    regions: Sequence[Region],
-    *,
-    release: str = "gaiadr3",
-    service: RemoteService | None = None,
-    offline: bool = False,
-    least_fraction: float = COVERED_FRACTION,
-) -> ReferenceSources:
-    """Return all Gaia sources in some regions; see `reference_catalogs.reference_sources`."""
-    services = None if service is None else ReferenceServices(gaia=service)
-    return reference_sources(
-        catalog,
-        run_id,
-        regions,
-        name=release,
-        services=services,
-        offline=offline,
-        least_fraction=least_fraction,
-    )
-
-
 def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: Circle) -> LoadedFile:
     """Record the sources of a file as the answer for a circle.
 
     Parameters
     ----------
     path : Path
-        ECSV, FITS, VOTable, Parquet or CSV with the column names of the Gaia archive.
+        ECSV, FITS, VOTable, Parquet or CSV with the column names of the Gaia archive, or for another catalog
+        with those of the service that answers for it.
     release : str
-        Any spelling of a release.
+        Any spelling of a catalog's name.
     circle : Circle
         Where the file holds all sources there are; rows outside are kept, but not claimed as complete.
 
@@ -110,14 +85,15 @@ def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: C
     NotInCatalogError
         There is no such file.
     """
-    known = find_release(release)
+    known = find_catalog(release).release
     try:
-        stars = stars_from_table(read_table(path), known.epoch)
+        stars = _stars(read_table(path), known)
     except FileNotFoundError:
         raise NotInCatalogError(f"there is no file {path}", "check the path") from None
     except BadTableError as error:
         raise RefusedByCatalogError(
-            f"{path} is refused: {error}", "columns need the names and units of the Gaia archive"
+            f"{path} is refused: {error}",
+            "columns need the names and units of the Gaia archive, or of the catalog's own table",
         ) from error
     outside = int(np.count_nonzero(~circle.contains(stars.ra, stars.dec)))
     if outside == len(stars):
@@ -125,11 +101,19 @@ def load_file(catalog: Catalog, run_id: int, path: Path, release: str, circle: C
             f"{path} is refused: none of its {len(stars)} rows lies in {circle}",
             "check --covers: RA, DEC and RADIUS are in degrees",
         )
-    answer = NewAnswer(known.name, "file", path.name, f"load {path.name} --covers '{circle}'", circle, stars)
+    answer = NewAnswer(known, "file", path.name, f"load {path.name} --covers '{circle}'", circle, stars)
     with catalog.begin() as connection:
         same = recorded_answer(connection, answer)
         query_id = record_answer(connection, run_id, answer) if same is None else same
-    return LoadedFile(query_id, known.name, len(stars), outside, same is not None)
+    return LoadedFile(query_id, known, len(stars), outside, same is not None)
+
+
+def _stars(table: "Table", release: str) -> ReferenceStars:
+    if release in RELEASES:
+        return stars_from_table(table, RELEASES[release].epoch)
+    if "source_id" in [name.lower() for name in table.colnames]:
+        return stars_from_table(table, np.nan)  # each row says its epoch
+    return VIZIER_TABLES[release].stars(table) if release in VIZIER_TABLES else panstarrs_objects(table)
 
 
 def _pointing_arcsec(kind: str, frame: str) -> float:

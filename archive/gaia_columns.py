@@ -67,7 +67,7 @@ def stars_from_table(table: "Table", epoch: float) -> ReferenceStars:
     table : Table
         At least source_id, ra and dec.
     epoch : float
-        Julian year of the positions where the table has no ref_epoch.
+        Julian year of the positions where the table has no ref_epoch; NaN where it must have one.
 
     Raises
     ------
@@ -90,6 +90,7 @@ def stars_from_table(table: "Table", epoch: float) -> ReferenceStars:
             wrong = (values[name] < limits[0]) | (values[name] > limits[1])
             _refuse(wrong, identifiers, f"{name} is not in {limits[0]:g} to {limits[1]:g} {UNITS[name]}")
     values["ref_epoch"] = _known(values.get("ref_epoch", np.full(len(table), np.nan)), epoch)
+    _refuse(np.isnan(values["ref_epoch"]), identifiers, "there is no ref_epoch")
     _refuse_duplicates(identifiers)
     values |= _motions(values) | _flags(columns)
     values["correlations"] = _correlations(columns, len(table), identifiers)

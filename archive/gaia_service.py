@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("source_id", *UNITS, *CORRELATION_NAMES, "astrometric_params_solved", "duplicated_source")
 REMEDY = "try later, or another service by HAPCTL_GAIA_URL; --offline uses what the catalog holds"
-GaiaService = RemoteService
 
 
 @dataclass(frozen=True)

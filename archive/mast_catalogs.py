@@ -16,7 +16,7 @@ from hapctl.archive.gaia_columns import BadTableError, column_numbers, stars_fro
 from hapctl.archive.gaia_rows import NewAnswer
 from hapctl.archive.sky_region import Circle
 from hapctl.archive.tap_answers import RemoteService, refuse_outside, with_retries
-from hapctl.archive.vizier_catalogs import julian_year, with_floor
+from hapctl.archive.vizier_catalogs import PS1_EPOCH, julian_year, with_floor
 from hapctl.processing.astrometry.reference_stars import ReferenceStars
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _attempt(circle: Circle, service: RemoteService) -> ReferenceStars:
     if len(table) and (more := len(_page(circle, service, deadline, 2))):
         raise MastError(f"the answer was cut: after {len(table)} rows there are at least {more} more")
     try:
-        stars = _stars(table)
+        stars = panstarrs_objects(table)
     except BadTableError as error:
         raise MastError(f"the answer can't be right: {error}") from error
     if outside := refuse_outside(stars, circle):
@@ -163,8 +163,8 @@ def _adapter(deadline: Deadline) -> "requests.adapters.BaseAdapter":
     return Adapter()
 
 
-def _stars(table: "Table") -> ReferenceStars:
-    """Mean positions at the mean epoch of each object; -999 is unknown."""
+def panstarrs_objects(table: "Table") -> ReferenceStars:
+    """Pan-STARRS1 DR2: mean positions at the mean epoch of each object; -999 is unknown."""
     from astropy.table import Table
 
     columns = {name.lower(): table[name] for name in table.colnames}
@@ -193,4 +193,4 @@ def _stars(table: "Table") -> ReferenceStars:
         "ref_epoch": julian_year(numbers("epochMean", "d")),
         "phot_g_mean_mag": magnitude,
     }
-    return stars_from_table(Table(made, masked=True), np.nan)
+    return stars_from_table(Table(made, masked=True), PS1_EPOCH)

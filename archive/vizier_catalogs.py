@@ -27,6 +27,8 @@ REMEDY = "try later, or another mirror by HAPCTL_SERVICES_VIZIER; --offline uses
 PS1_FLOOR_MAS = 5.0
 """Error of a mean position of Pan-STARRS1 that its stated error leaves out (the tie to Gaia DR1 and
 distortions of the camera; Magnier et al. 2020, ApJS 251, 6)."""
+PS1_EPOCH = 2012.0
+"""Middle of the survey (2009 to 2014), for a row without a mean epoch."""
 TWOMASS_EPOCH = 1999.3
 """Middle of the survey (June 1997 to February 2001), for a row without a date."""
 GSC_EPOCH = 2015.5
@@ -106,7 +108,7 @@ def panstarrs_stars(table: "Table") -> ReferenceStars:
             "ref_epoch": julian_year(columns.numbers("Epoch", "d")),
             "phot_g_mean_mag": columns.first(("rmag", "imag", "gmag", "zmag", "ymag"), "mag"),
         },
-        np.nan,
+        PS1_EPOCH,
     )
 
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from hapctl.cli.output import json_option, print_json, say
-from hapctl.cli.settings import GaiaSettings, Settings, open_from
+from hapctl.cli.settings import Settings, open_from
 
 if TYPE_CHECKING:
     from hapctl.archive.database import Catalog
     from hapctl.archive.gaia_rows import ReferenceQuery
-    from hapctl.archive.gaia_service import GaiaService
     from hapctl.archive.reference_answers import RegionAnswer
     from hapctl.archive.reference_catalogs import ReferenceServices
     from hapctl.archive.sky_region import Region
@@ -95,34 +94,44 @@ def fetch(
 
 @gaia.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--release", required=True, metavar="NAME", help="The release its rows come from, such as DR3.")
+@click.option(
+    "--catalog",
+    "--release",
+    "name",
+    required=True,
+    metavar="NAME",
+    help="The catalog its rows come from, such as DR3 or 2MASS.",
+)
 @click.option(
     "--covers", required=True, metavar='"circle RA DEC RADIUS"', help="Where it is complete, in degrees."
 )
 @json_option
 @click.pass_context
-def load(ctx: click.Context, file: Path, release: str, covers: str, as_json: bool) -> None:
+def load(ctx: click.Context, file: Path, name: str, covers: str, as_json: bool) -> None:
     """Take the sources of a file: ECSV, FITS, VOTable, Parquet or CSV.
 
-    Columns have the names of the Gaia archive; units are honoured. Absent columns stay empty; the errors
-    that then stand for them are 0.5 mas for a position, 1.3 times the error of the position for a known
-    parallax (mas) or proper motion (mas/yr), and 1 mas for a parallax that is unknown. A star without
-    proper motion moves with the mean of its field.
+    Columns have the names of the Gaia archive (of another catalog, those of VizieR's or MAST's table serve
+    too); units are honoured. Absent columns stay empty; the errors that then stand for them are 0.5 mas for a
+    position, 1.3 times the error of the position for a known parallax (mas) or proper motion (mas/yr), and
+    1 mas for a parallax that is unknown. A star without proper motion moves with the mean of its field.
 
     \b
-    hapctl gaia load stars.ecsv --release DR3 --covers "circle 5.67 -72.07 0.1"
+    hapctl gaia load stars.ecsv --catalog DR3 --covers "circle 5.67 -72.07 0.1"
+    hapctl gaia load vizier_II_246.vot --catalog 2MASS --covers "circle 5.67 -72.07 0.1"
+
+    A list of your own stars needs no loading: hapctl align --catalog file:PATH.
     """
     from hapctl.archive.gaia import load_file
-    from hapctl.archive.gaia_service import find_release
+    from hapctl.archive.reference_catalogs import find_catalog
     from hapctl.archive.runs import recorded_run
     from hapctl.archive.sky_region import parse_region
 
     circle = parse_region(covers).circle
-    known = find_release(release)
+    known = find_catalog(name)
     _, catalog = open_from(ctx)
-    parameters = {"file": str(file.absolute()), "release": known.name, "covers": str(circle)}
+    parameters = {"file": str(file.absolute()), "release": known.release, "covers": str(circle)}
     with recorded_run(catalog, "gaia load", parameters, sys.argv[1:]) as run:
-        loaded = load_file(catalog, run.id, file, known.name, circle)
+        loaded = load_file(catalog, run.id, file, known.release, circle)
         run.summary["rows"] = loaded.rows
     state = "unchanged" if loaded.unchanged else "loaded"
     if as_json:
@@ -186,13 +195,6 @@ def services_of(settings: "Settings") -> "ReferenceServices":
         vizier=RemoteService(others.vizier, others.timeout, others.retries),
         mast=RemoteService(others.mast, others.timeout, others.retries),
     )
-
-
-def service_of(settings: GaiaSettings) -> "GaiaService":
-    """Return how Gaia is asked, by the configuration."""
-    from hapctl.archive.gaia_service import GaiaService
-
-    return GaiaService(settings.url, settings.timeout, settings.retries)
 
 
 def _field_of(catalog: "Catalog", visit: str) -> tuple["Region", ...]:

@@ -10,6 +10,7 @@ from hapctl.archive.errors import (
     RefusedByCatalogError,
     ServiceUnavailableError,
 )
+from hapctl.archive.gaia import load_file
 from hapctl.archive.gaia_rows import list_queries
 from hapctl.archive.reference_catalogs import ReferenceServices, find_catalog, reference_sources
 from hapctl.archive.runs import recorded_run
@@ -280,3 +281,41 @@ def test_nobody_listens(catalog, run):
 def test_a_catalog_without_service_is_a_usage_error(catalog, run):
     with pytest.raises(CatalogUsageError, match="no service is known for GSC242"):
         reference_sources(catalog, run.id, [REGION], name="GSC242", services=ReferenceServices())
+
+
+# -- files
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "ending", "kind"),
+    [
+        ("2MASS", "2mass", ".vot", "votable"),
+        ("GSC242", "gsc242", ".fits", "fits"),
+        ("PS1DR1", "ps1dr1", ".ecsv", "ascii.ecsv"),
+    ],
+)
+def test_a_table_of_vizier_is_loaded(catalog, run, tables, tmp_path, name, release, ending, kind):
+    """What VizieR's pages give as a file serves like an answer."""
+    path = tmp_path / f"field{ending}"
+    identifier = {"2mass": "ii/246/out", "gsc242": "i/353/gsc242", "ps1dr1": "ii/349/ps1"}[release]
+    tables[identifier].write(path, format=kind)
+    loaded = load_file(catalog, run.id, path, name, REGION.circle)
+    assert (loaded.release, loaded.rows) == (release, len(tables[identifier]))
+    found = reference_sources(catalog, run.id, [REGION], name=name, offline=True, least_fraction=0.85)
+    assert len(found.stars) == 200
+
+
+def test_objects_of_mast_are_loaded(catalog, run, objects, tmp_path):
+    objects.write(tmp_path / "objects.csv", format="ascii.csv")
+    load_file(catalog, run.id, tmp_path / "objects.csv", "PS1", REGION.circle)
+    found = reference_sources(catalog, run.id, [REGION], name="PS1DR2", offline=True, least_fraction=0.85)
+    assert len(found.stars) == 200
+
+
+def test_gaias_names_need_an_epoch_in_other_catalogs(catalog, run, tmp_path):
+    path = tmp_path / "stars.csv"
+    path.write_text("source_id,ra,dec\n1,150.0,2.0\n")
+    with pytest.raises(RefusedByCatalogError, match="there is no ref_epoch in 1 of 1 rows"):
+        load_file(catalog, run.id, path, "GSC242", REGION.circle)
+    path.write_text("source_id,ra,dec,ref_epoch\n1,150.0,2.0,1999.5\n")
+    assert load_file(catalog, run.id, path, "GSC242", REGION.circle).rows == 1

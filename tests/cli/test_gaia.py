@@ -9,6 +9,7 @@ from hapctl.processing.astrometry import propagation
 from sqlalchemy import text
 from support.data import data_file
 from support.gaia_table import synthetic_sky, with_extract
+from support.other_catalogs import two_mass_table
 from support.tap_service import Faults, TapService, refused_url
 
 REGION = "circle 150 -2 0.05"
@@ -184,3 +185,19 @@ def test_a_real_visit_is_fetched(run_hapctl, service):
     assert "CIRCLE('ICRS', 6.0" in service.queries[-1]
     again = run_hapctl("gaia", "fetch", "--visit", "J8BT09", "--json").json()
     assert again["regions"][0]["status"] == "known"
+
+
+def test_other_catalogs_are_fetched_and_listed(run_hapctl, monkeypatch):
+    with TapService({"ii/246/out": two_mass_table()}) as vizier:
+        monkeypatch.setenv("HAPCTL_SERVICES_VIZIER", vizier.url)
+        region = "circle 150 2 0.05"
+        done = run_hapctl("gaia", "fetch", "--region", region, "--catalog", "2mass", "--json")
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert (done.json()["release"], done.json()["regions"][0]["rows"]) == ("2mass", 200)
+        assert "200 rows  circle 150.0 2.0 0.05" in run_hapctl("gaia", "status").stdout
+        vizier.faults = Faults(failures=-1)
+        monkeypatch.setenv("HAPCTL_SERVICES_RETRIES", "0")
+        failed = run_hapctl("gaia", "fetch", "--region", region, "--catalog", "GSC242", "--json")
+    assert failed.exit_code == 4
+    assert failed.json()["error"]["message"].startswith("GSC 2.4.2 at http://127.0.0.1")
+    assert "HAPCTL_SERVICES_VIZIER" in failed.json()["error"]["remedy"]
