@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -176,7 +177,9 @@ class TapService:
 
 def votable_bytes(rows: Table, overflow: bool) -> bytes:
     """Write rows as the result of a TAP query (BINARY2, as the Gaia archive does)."""
-    document = from_table(Table(rows, masked=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the ID that is made for a name like 2MASS
+        document = from_table(Table(rows, masked=True))
     resource = document.resources[0]
     resource.type = "results"
     resource.infos.append(Info(name="QUERY_STATUS", value="OK"))
