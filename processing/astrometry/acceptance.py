@@ -70,6 +70,9 @@ class AcceptanceRule:
     most_roll_freedom : float
         Standard error of the roll by the stars alone, over the prior's: beyond this the prior says what the
         roll is, and where the prior is wrong nothing would tell.
+    most_single_star_sigma, single_star_floor_mas : float
+        Without any one star of the catalog the solution changes by no more than so many predicted errors
+        and the floor: else one star that is wrong would not be noticed.
     least_improvement : float
         Chi-squared of the previous solution less that of the new one, for the same stars, is at least this.
     least_focus_ratio : float
@@ -112,6 +115,8 @@ class AcceptanceRule:
     most_prior_sigma: float = 5.0
     most_chi_log10_chance: float = -4.0
     most_roll_freedom: float = 1.0
+    most_single_star_sigma: float = 3.0
+    single_star_floor_mas: float = 2.0
     least_improvement: float = 0.0
     least_focus_ratio: float = 0.85
 
@@ -238,6 +243,8 @@ class Evidence:
         Decimal logarithm of the chance of residuals as large as those of the catalog's stars.
     roll_freedom : float or None
         Standard error of the roll by the stars alone, over the prior's.
+    single_star_mas, predicted_mas : float or None
+        Change without the star on which the solution depends most, and the error predicted there.
     improvement : float or None
         Chi-squared of the same stars under the solution before, less that under the new one.
     """
@@ -259,6 +266,8 @@ class Evidence:
     departures: tuple[Departure, ...] = ()
     chi_log10_chance: float | None = None
     roll_freedom: float | None = None
+    single_star_mas: float | None = None
+    predicted_mas: float | None = None
     improvement: float | None = None
 
 

@@ -90,7 +90,19 @@ def _no_better(evidence: Evidence, rule: AcceptanceRule) -> Broken:
     if chance is not None and not chance >= rule.most_chi_log10_chance:
         text = f"residuals as large as these have a chance of 10^{chance:.1f} by the stated errors"
         broken.append(("residual-limit", f"{text}, 10^{rule.most_chi_log10_chance:g} is allowed"))
+    broken += _hanging(evidence, rule)
     if gain is not None and not gain >= rule.least_improvement:
         text = f"chi-squared of the catalog's stars falls by {gain:.1f} from the solution before"
         broken.append(("no-improvement", f"{text}, {rule.least_improvement:g} is asked"))
     return broken
+
+
+def _hanging(evidence: Evidence, rule: AcceptanceRule) -> Broken:
+    change, predicted = evidence.single_star_mas, evidence.predicted_mas
+    if change is None or predicted is None:
+        return []
+    allowed = rule.most_single_star_sigma * predicted + rule.single_star_floor_mas
+    if change <= allowed:
+        return []
+    text = f"without one of its {evidence.stars} stars the solution moves by {change:.1f} mas"
+    return [("single-star", f"{text}, {allowed:.1f} mas are allowed")]

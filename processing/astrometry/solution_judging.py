@@ -23,7 +23,8 @@ from hapctl.processing.astrometry.joint_model import ExposurePrior, JointProblem
 from hapctl.processing.astrometry.joint_restraints import TRUSTED
 from hapctl.processing.astrometry.match_judging import judge_match
 from hapctl.processing.astrometry.relative_alignment import exposure_residual
-from hapctl.processing.astrometry.tie_figures import TieFigures, tie_figures
+from hapctl.processing.astrometry.star_dependence import star_dependence
+from hapctl.processing.astrometry.tie_figures import StarTies, star_ties
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -126,19 +127,22 @@ def _catalog_words(
         return None, refused("no-catalog", "no catalog was asked for")
     if match.evidence is None or not match.verdict.accepted:
         return match.evidence, match.verdict
-    ties = tie_figures(problem, solution)
-    if solution.frame != "catalog" or ties.stars == 0:
+    ties = star_ties(problem, solution)
+    if solution.frame != "catalog" or len(ties) == 0:
         text = "no star of the catalog is left in the solution of all exposures"
         return match.evidence, refused("too-few-stars", text)
+    single = star_dependence(problem, solution, ties, rule.most_single_star_sigma, rule.single_star_floor_mas)
     evidence = replace(
         match.evidence,
-        stars=ties.stars,
+        stars=len(ties),
         confirmed=ties.confirmed,
-        log10_expected=_expected(match.evidence, ties.stars),
+        log10_expected=_expected(match.evidence, len(ties)),
         rms_mas=1e3 * float(ties.rms.max()),
         exposures=_mean_residuals(problem, solution),
         departures=_set_departures(problem, solution),
         chi_log10_chance=ties.log10_chance,
+        single_star_mas=single.change_mas,
+        predicted_mas=single.predicted_mas,
         roll_freedom=_roll_freedom(problem, solution),
         improvement=ties.improvement,
         figures={**match.evidence.figures, **_tie_record(ties), "rescaling": solution.rescaling},
@@ -161,9 +165,9 @@ def _expected(evidence: Evidence, stars: int) -> float | None:
     return max(evidence.log10_expected, SearchFigures.from_figures(evidence.figures).log10_expected(left))
 
 
-def _tie_record(ties: TieFigures) -> dict[str, float]:
+def _tie_record(ties: StarTies) -> dict[str, float]:
     return {
-        "catalog_stars": ties.stars,
+        "catalog_stars": len(ties),
         "catalog_stars_seen_twice": ties.confirmed,
         "catalog_chi_squared": ties.chi_squared,
         "improvement_chi_squared": ties.improvement,

@@ -8,6 +8,7 @@ put into the catalog's frame whose rms error over the field exceeds 5 times the 
 import argparse
 import json
 import os
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -91,6 +92,6 @@ def main(arguments: list[str] | None = None) -> None:
                 file.write(json.dumps(row) + "\n")
     print("\n".join(summary(rows)))
 
-    import sys
 
+if __name__ == "__main__":
     main(sys.argv[1:])
