@@ -2,8 +2,8 @@
 
 Every star has five unknowns of its own, so that their normal matrix falls into blocks of 5 x 5; with the
 Cholesky factor of a block the star's part in the exposures' equations is a matrix product (Schur complement;
-as in bundle adjustment, Triggs et al. 2000, LNCS 1883, section 6.1). Stars that share exposures stand side
-by side and are taken a few thousand at a time, as dense matrices over the exposures they touch.
+as in bundle adjustment, Triggs et al. 2000, LNCS 1883, section 6.1). Neighbours on the sky share exposures,
+so stars are taken a few hundred neighbours at a time, as dense matrices over the exposures they touch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,13 @@ from hapctl.processing.astrometry.joint_model import (
     Indices,
     JointExposure,
     JointProblem,
+    JointSources,
 )
 from numpy.typing import NDArray
 
 WEAK = np.array([0.0, 0.0, 1.0, 1.0, 1.0])
 """Precision of parallax (1 arcsec) and motion (1 arcsec per year) where nothing is known."""
-_AT_ONCE = 1 << 22  # numbers of a dense matrix
+_AT_ONCE = 256  # stars of a dense matrix: small enough to touch few exposures, large enough to be fast
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def lay_out(problem: JointProblem, floor: float) -> Layout:
     count, size = len(priors), len(problem.exposures)
     seen = np.bincount(sources.star, minlength=count)
     telling = (seen > 1) | (priors.in_catalog & (seen > 0))
-    rows, stars = _in_order(sources.exposure, sources.star, telling, count)
+    rows, stars = _in_order(sources, telling)
     place = np.full(count, -1, dtype=np.intp)
     place[stars] = np.arange(len(stars))
     star, exposure = place[sources.star[rows]], sources.exposure[rows]
@@ -123,7 +124,7 @@ def lay_out(problem: JointProblem, floor: float) -> Layout:
         field=_field_of(priors.field, stars),
         by_star=_summing(star, len(stars)),
         by_exposure=_summing(exposure, size),
-        chunks=tuple(_chunks(star, exposure, len(stars))),
+        chunks=tuple(_chunks(star, len(stars))),
         skewed=np.array([exposure.prior.skew > 0 for exposure in problem.exposures]),
     )
 
@@ -142,20 +143,27 @@ def _field_of(field: FieldPrior | None, stars: Indices) -> FieldPrior | None:
     return FieldPrior(field.mean, field.precision, field.motion_error, field.response[stars])
 
 
-def _in_order(
-    exposure: Indices, star: Indices, telling: NDArray[np.bool_], count: int
-) -> tuple[Indices, Indices]:
-    """Rows of the sources that tell something, and their stars: those of the same exposures side by side."""
-    first = np.full(count, np.iinfo(np.intp).max)
-    last = np.full(count, -1)
-    np.minimum.at(first, star, exposure)
-    np.maximum.at(last, star, exposure)
-    order = np.lexsort((last, first))
-    stars = order[telling[order]]
+def _in_order(sources: JointSources, telling: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """Rows of the sources that tell something, and their stars: neighbours on the sky side by side."""
+    star, count = sources.star, len(telling)
+    seen = np.maximum(np.bincount(star, minlength=count), 1)
+    x, y = (np.bincount(star, weights=sources.points[:, k], minlength=count) / seen for k in (0, 1))
+    kept = np.nonzero(telling)[0]
+    cell = _cell_size(x[kept], y[kept])
+    band = np.floor(y[kept] / cell).astype(np.int64)
+    stars = kept[np.lexsort((np.where(band % 2 == 0, x[kept], -x[kept]), band))]
     rank = np.full(count, -1, dtype=np.intp)
     rank[stars] = np.arange(len(stars))
     rows = np.argsort(rank[star], kind="stable")
     return rows[np.count_nonzero(rank[star] < 0) :], stars
+
+
+def _cell_size(x: Array, y: Array) -> float:
+    """Side of a square with as many stars as are taken at once, arcsec."""
+    if len(x) == 0:
+        return 1.0
+    area = max(float(np.ptp(x) * np.ptp(y)), 1e-6)
+    return float(np.sqrt(area * _AT_ONCE / len(x)))
 
 
 def _summing(group: Indices, count: int) -> Any:
@@ -164,14 +172,12 @@ def _summing(group: Indices, count: int) -> Any:
     return csr_matrix((np.ones(len(group)), (group, np.arange(len(group)))), shape=(count, len(group)))
 
 
-def _chunks(star: Indices, exposure: Indices, count: int) -> Iterator[tuple[slice, slice]]:
-    """Sources and stars such that a dense matrix over the exposures they touch stays small."""
-    size = int(exposure.max()) + 1 if len(exposure) else 1
-    step = max(_AT_ONCE // (20 * size), 64)
-    edges = np.searchsorted(star, np.arange(0, count + step, step))
+def _chunks(star: Indices, count: int) -> Iterator[tuple[slice, slice]]:
+    """Sources and stars that are taken at once."""
+    edges = np.searchsorted(star, np.arange(0, count + _AT_ONCE, _AT_ONCE))
     for number in range(len(edges) - 1):
         rows = slice(int(edges[number]), int(edges[number + 1]))
-        yield rows, slice(number * step, min((number + 1) * step, count))
+        yield rows, slice(number * _AT_ONCE, min((number + 1) * _AT_ONCE, count))
 
 
 def corrected(layout: Layout, corrections: Array) -> Array:
@@ -324,7 +330,7 @@ def seen_factors(layout: Layout, factors: Array, rows: slice = slice(None)) -> A
 def couplings(
     layout: Layout, slopes: Array, weights: Array, blocks: StarBlocks, factors: Array
 ) -> Iterator[tuple[slice, Indices, Array]]:
-    """The stars' part in the exposures' equations, a few thousand stars at a time.
+    """The stars' part in the exposures' equations, a few hundred stars at a time.
 
     Yields
     ------

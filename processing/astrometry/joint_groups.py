@@ -28,7 +28,9 @@ LEAST_TOLERANCE = 0.003
 """Identities are never asked to agree better, arcsec (the errors of source and star come on top)."""
 MOST_TOLERANCE = 0.1
 _SCATTERS = 6.0  # reach of a match in robust scatters of an exposure's residuals
-_ROUNDS = 5
+_ROUNDS = 4
+SETTLED = 2e-5
+"""Identities that move no source by more than this are final, arcsec."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,13 @@ def _settled(
     fits = list(association.fits)
     identities = _restricted(association.identities, members)
     for _ in range(_ROUNDS):
-        problem, solution = _solved(field, identities, members, fits)
+        problem, solution = _solved(field, identities, members, fits, star_errors=False)
+        moved = _moved(field, members, fits, solution)
         for place, number in enumerate(members):
             fits[number] = solution.fits[place]
-        fresh = gather(
+        if moved < SETTLED:
+            break
+        identities = gather(
             field.lists,
             fits,
             field.epochs,
@@ -140,17 +145,27 @@ def _settled(
             members=members,
             motion=field.rule.motion_mas_per_year / 1e3,
         )
-        if _same(fresh, identities):
-            break
-        identities = fresh
-    else:
-        problem, solution = _solved(field, identities, members, fits)
+    problem, solution = _solved(field, identities, members, fits, star_errors=True)
     judgement = judge_group(association, members, problem, solution, field.rule)
     return SolvedGroup(members, identities, problem, solution, judgement)
 
 
+def _moved(field: Field, members: Sequence[int], fits: Sequence[PlaneFit], solution: JointSolution) -> float:
+    """How far a solution puts any source from where it was, arcsec."""
+    distances = [
+        np.abs(fit(field.lists[n].points) - fits[n](field.lists[n].points)).max(initial=0.0)
+        for n, fit in zip(members, solution.fits, strict=True)
+    ]
+    return float(max(distances))
+
+
 def _solved(
-    field: Field, identities: Identities, members: Sequence[int], fits: Sequence[PlaneFit]
+    field: Field,
+    identities: Identities,
+    members: Sequence[int],
+    fits: Sequence[PlaneFit],
+    *,
+    star_errors: bool,
 ) -> tuple[JointProblem, JointSolution]:
     problem = joint_problem(
         [field.exposures[n] for n in members],
@@ -160,7 +175,8 @@ def _solved(
         field.reference,
         field.plane,
     )
-    return problem, solve_joint(problem, field.settings, [fits[n] for n in members])
+    start = [fits[n] for n in members]
+    return problem, solve_joint(problem, field.settings, start, star_errors=star_errors)
 
 
 def _restricted(identities: Identities, members: Sequence[int]) -> Identities:
@@ -170,12 +186,6 @@ def _restricted(identities: Identities, members: Sequence[int]) -> Identities:
     place = np.full(len(identities) + 1, -1, dtype=np.intp)
     place[used] = np.arange(len(used))
     return Identities(tuple(place[own] for own in star), identities.reference[used])
-
-
-def _same(first: Identities, second: Identities) -> bool:
-    if len(first) != len(second) or not np.array_equal(first.reference, second.reference):
-        return False
-    return all(map(np.array_equal, first.star, second.star))
 
 
 def _tolerances(

@@ -8,6 +8,7 @@ deviations, which is the median of many unknowns: where the majority is right, s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hapctl.processing.astrometry import joint_equations as equations
@@ -25,6 +26,7 @@ from hapctl.processing.astrometry.joint_restraints import Restraint, restraint
 from hapctl.processing.astrometry.plane import PlaneFit
 
 _STARTING_STEPS = 12
+_CHECKING_STEPS = 2  # from a start that a caller vouches for
 _SCALED_STEPS = 12  # steps after which the scatter that residuals are measured by stays what it is
 _SETTLED = 1e-9  # arcsec
 _LEAST = 1e-9  # weight that keeps the star of rejected sources regular
@@ -45,15 +47,20 @@ class _State:
 
 @dataclass(frozen=True)
 class _Normal:
-    """Reduced equations of exposures and common unknowns, and for what weights they were made."""
+    """Reduced equations of exposures and common unknowns, priors included, and what they were made for."""
 
     matrix: Array
+    factor: Any
     weights: Array
     catalog_weights: Array
 
 
 def solve_joint(
-    problem: JointProblem, settings: JointSettings, start: Sequence[PlaneFit] | None = None
+    problem: JointProblem,
+    settings: JointSettings,
+    start: Sequence[PlaneFit] | None = None,
+    *,
+    star_errors: bool = True,
 ) -> JointSolution:
     """Solve for all exposures and all stars at once.
 
@@ -63,6 +70,8 @@ def solve_joint(
     settings : JointSettings
     start : sequence of PlaneFit, optional
         Where to begin, for each exposure; where the starting WCS is by default.
+    star_errors : bool
+        Work out the errors of the stars too, which takes as long as a step; they are NaN otherwise.
 
     Returns
     -------
@@ -75,7 +84,7 @@ def solve_joint(
         Two sources of one exposure belong to one star.
     """
     solver = _Solver.of(problem, settings)
-    return solver.finished(solver.settled(solver.started(start)))
+    return solver.finished(solver.settled(solver.started(start)), star_errors=star_errors)
 
 
 def predicted_error(solution: JointSolution, number: int, points: Array, *, floor: bool = True) -> Array:
@@ -148,7 +157,7 @@ class _Solver:
         )
         if start is not None:
             state = self._weighed(state, None)
-        for _ in range(_STARTING_STEPS):
+        for _ in range(_STARTING_STEPS if start is None else _CHECKING_STEPS):
             state, moved = self._stepped(state, self._normal(state))
             state = self._weighed(state, None)
             if moved < 1e-5:
@@ -240,6 +249,8 @@ class _Solver:
 
     def _normal(self, state: _State) -> _Normal:
         """The reduced equations: exposures, and the field's motion, after the stars are eliminated."""
+        from scipy.linalg import cho_factor
+
         layout = self.layout
         effective, blocks = self._blocks(state)
         slopes = equations.derivatives(layout, state.corrections)
@@ -250,7 +261,11 @@ class _Solver:
         matrix[size:, size:] = equations.common_block(layout, state.catalog_weights)
         for _, columns, part in equations.couplings(layout, slopes, effective, blocks, factors):
             matrix[np.ix_(columns, columns)] -= part.T @ part
-        return _Normal(matrix, state.weights, state.catalog_weights)
+        priors, kept = self._restrained(state)
+        matrix[:size, :size] += priors.precision[np.ix_(kept, kept)]
+        empty = np.nonzero(np.diag(matrix) == 0)[0]  # skew of an exposure that has none
+        matrix[empty, empty] = 1.0
+        return _Normal(matrix, cho_factor(matrix), state.weights, state.catalog_weights)
 
     def _restrained(self, state: _State) -> tuple[Restraint, Indices]:
         """The priors of the exposures, and which of all their parameters are unknowns here."""
@@ -259,17 +274,9 @@ class _Solver:
         kept: Indices = (6 * np.arange(size)[:, None] + np.arange(self.layout.width)).ravel()
         return priors, kept
 
-    def _full(self, normal: _Normal, priors: Restraint, kept: Indices) -> Array:
-        """Reduced equations with the priors; parameters that are no unknowns stay where they are."""
-        matrix = normal.matrix.copy()
-        matrix[: len(kept), : len(kept)] += priors.precision[np.ix_(kept, kept)]
-        empty = np.nonzero(np.diag(matrix) == 0)[0]
-        matrix[empty, empty] = 1.0
-        return matrix
-
     def _stepped(self, state: _State, normal: _Normal) -> tuple[_State, float]:
         """One step, and how far it moved any exposure, arcsec."""
-        from scipy.linalg import cho_factor, cho_solve
+        from scipy.linalg import cho_solve
 
         layout = self.layout
         priors, kept = self._restrained(state)
@@ -279,7 +286,7 @@ class _Solver:
         pull -= (priors.precision @ state.corrections.ravel())[kept]
         shared = equations.common_gradient(layout, state.catalog_weights, state.stars, state.motion)
         right = np.concatenate([pull, shared])
-        change = cho_solve(cho_factor(self._full(normal, priors, kept)), right)
+        change = cho_solve(normal.factor, right)
         step = change[: len(kept)].reshape(-1, layout.width)
         corrections = state.corrections.copy()
         corrections[:, : layout.width] += step
@@ -293,20 +300,23 @@ class _Solver:
         outermost = float(np.max(np.abs(self.layout.offsets), initial=1.0))
         return np.array([1.0, 1.0, outermost, outermost, outermost, outermost])
 
-    def finished(self, state: _State) -> JointSolution:
+    def finished(self, state: _State, *, star_errors: bool) -> JointSolution:
         """The solution with its errors, in the problem's order."""
         layout, problem, settings = self.layout, self.problem, self.settings
         normal, (priors, kept) = self._normal(state), self._restrained(state)
-        full = np.linalg.inv(self._full(normal, priors, kept))
+        full = np.linalg.inv(normal.matrix)
         full = 0.5 * (full + full.T)
-        empty = np.nonzero(np.diag(normal.matrix)[: len(kept)] + np.diag(priors.precision)[kept] == 0)[0]
-        full[empty, empty] = 0.0
+        fixed = (np.arange(len(full)) < len(kept)) & (np.arange(len(full)) % layout.width > 3)
+        fixed[: len(kept)] &= np.repeat(~layout.skewed, layout.width)
+        full[fixed, fixed] = 0.0
         chi_squared, freedom = self._agreement(state, priors)
         rescaling = losses.rescaling(chi_squared, freedom, settings.least_freedom)
         size = 6 * len(problem.exposures)
         covariance = np.zeros((size, size))
         covariance[np.ix_(kept, kept)] = rescaling**2 * full[: len(kept), : len(kept)]
-        errors = rescaling * self._star_errors(state, full)
+        errors = np.full((len(layout.stars), 5), np.nan)
+        if star_errors:
+            errors = rescaling * self._star_errors(state, full)
         tied = bool(np.any(self._tied(state)))
         years = np.abs(layout.years + problem.reference_epoch - settings.catalog_epoch)
         return JointSolution(

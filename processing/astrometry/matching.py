@@ -142,8 +142,10 @@ def match_mutual(sources: Array, reference: Array, tolerance: float | Array) -> 
     from scipy.spatial import cKDTree
 
     mine = np.nonzero(np.isfinite(sources).all(axis=1))[0]
-    theirs = np.nonzero(np.isfinite(reference).all(axis=1))[0]
-    if len(mine) == 0 or len(theirs) == 0:
+    if len(mine) == 0:
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    theirs = within_reach(reference, sources[mine], float(np.max(tolerance)))
+    if len(theirs) == 0:
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     limits = np.broadcast_to(tolerance, len(sources))[mine]
     reach = 1.001 * float(limits.max())  # what lies farther need not be looked for
@@ -152,6 +154,16 @@ def match_mutual(sources: Array, reference: Array, tolerance: float | Array) -> 
     _, back = cKDTree(sources[mine]).query(reference[theirs[forward[near]]], distance_upper_bound=reach)
     mutual = near[back == near]
     return mine[mutual], theirs[forward[mutual]]
+
+
+def within_reach(points: Array, others: Array, reach: float) -> Indices:
+    """Indices of the points that lie in the box round other points, or out of it by no more than `reach`.
+
+    A list of a whole tile is cut down to an exposure before trees are made of it; rows that are not finite
+    are left out.
+    """
+    low, high = others.min(axis=0) - reach, others.max(axis=0) + reach
+    return np.nonzero(((points >= low) & (points <= high)).all(axis=1))[0]
 
 
 def _rolls(offsets: Array, roll_deg: float, tolerance: float) -> Array:
