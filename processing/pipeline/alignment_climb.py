@@ -23,6 +23,7 @@ from hapctl.processing.pipeline.alignment_ladder import GAIA, Ladder, Rung
 from hapctl.processing.pipeline.alignment_repetition import TriedBefore
 from hapctl.processing.pipeline.alignment_targets import Target
 from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.pipeline.overlap_check import checked
 from hapctl.processing.pipeline.set_alignment import SetAlignment, align_set
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Climb:
         on_progress(f"fitting {len(part)} exposures to {target} ({rung.method}, {rung.geometry})")
         stars = None if sources is None else clean_stars(sources.stars, sources.release).stars
         done = align_set(part, measured, stars, name, rung, self._rule, self._mode, origin)
+        done = checked(done, opened, rung.rule_for(self._rule), origin)
         return Try(part, rung, name, sources, inputs, done)
 
     def _name(self, rung: Rung) -> str:

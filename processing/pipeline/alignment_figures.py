@@ -25,6 +25,7 @@ def group_figures(group: SolvedGroup) -> dict[str, Any]:
         "plane": [plane.ra, plane.dec],
         "verdict": group.group.verdict.code,
         "reason": group.group.verdict.reason,
+        "overlap": dict(group.overlap),
     }
 
 

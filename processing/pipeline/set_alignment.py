@@ -5,6 +5,7 @@ No rows yet. Exposures that can't take part (trailed, without sources) are left 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from hapctl.processing.astrometry.acceptance import AcceptanceRule, Verdict
@@ -48,12 +49,15 @@ class SolvedGroup:
         Numbers of the members in the set, in the order of the group's solution.
     solutions : dict
         Number in the set to the new solution, named; of the members that have one.
+    overlap : dict
+        How well the exposures lie on each other before and after; empty where that was not looked at.
     """
 
     alignment: JointAlignment
     group: JointGroup
     numbers: tuple[int, ...]
     solutions: Mapping[int, WcsSolution]
+    overlap: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_absolute(self) -> bool:
