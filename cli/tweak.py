@@ -197,7 +197,7 @@ def _words(one: "TweakedImage", written: "Written") -> str:
         f"{name}: {one.used} stars, weighted rms {rms[0]:.2f} / {rms[1]:.2f} mas against {one.frame}; "
         f"dx {row.dx:+.3f} dy {row.dy:+.3f} pixels, rotation {row.rotation:.5f} deg, scale {row.scale:.6f}"
     )
-    if math.isfinite(one.predicted_error_mas):
+    if one.to_catalog and math.isfinite(one.predicted_error_mas):  # else it is that of the guide stars
         words += f"; predicted error {one.predicted_error_mas:.2f} mas"
     header = written.headers.get(name)
     if header is None or one.solution is None:

@@ -25,6 +25,7 @@ _ASSOCIATION = re.compile(r"_as[nc]\.fits(\.gz)?$", re.IGNORECASE)
 _MEMBER_SUFFIXES = ("flc", "flt", "c0m")
 _LEFT_OUT = ("zero_exposure", "dispersed", "spectroscopic", "empty")
 """Why `rejections_of` may leave an exposure out here; of the rest the user, who named the file, decides."""
+PRODUCT = "drizzled product"
 _ACCEPTED_KINDS = ("", "combined image", "not an HST exposure")
 _ACCEPTED_BEGINNINGS = ("file of unknown kind", "exposure of")
 
@@ -208,8 +209,14 @@ def _refuse_twice(keys: Sequence[object], names: Sequence[str]) -> None:
         seen[key] = name
 
 
-def read_inputs(listed: InputList) -> tuple[list[InputExposure], list[LeftOut]]:
-    """Read the headers of the inputs and leave out what can't be drizzled.
+def read_inputs(listed: InputList, *, products: bool = False) -> tuple[list[InputExposure], list[LeftOut]]:
+    """Read the headers of the inputs and leave out what can't be drizzled or aligned.
+
+    Parameters
+    ----------
+    listed : InputList
+    products : bool
+        Take drizzled products, too.
 
     Returns
     -------
@@ -230,13 +237,13 @@ def read_inputs(listed: InputList) -> tuple[list[InputExposure], list[LeftOut]]:
     exposures = []
     for file in listed.files:
         extensions = _extensions(file.path)
-        if reason := reason_against(extensions, file.path.name):
+        if reason := reason_against(extensions, file.path.name, products=products):
             left_out.append(LeftOut(str(file.path), reason))
         else:
             exposures.append(_read(file, extensions))
     if not exposures:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in left_out)
-        raise NoViableDataError(f"nothing is left to drizzle: {reasons}", "give other files")
+        raise NoViableDataError(f"nothing is left to work on: {reasons}", "give other files")
     keys = [one.solution.rootname or one.file.path for one in exposures]
     _refuse_twice(keys, [str(one.file.path) for one in exposures])
     return exposures, left_out
@@ -249,9 +256,11 @@ def _extensions(path: Path) -> list[Extension]:
         raise UnusableFileError(f"{path} can't be read: {error.strerror}", "check its permissions") from error
 
 
-def reason_against(extensions: list[Extension], name: str) -> str:
-    """Return why a file is not drizzled; empty where it is."""
+def reason_against(extensions: list[Extension], name: str, *, products: bool = False) -> str:
+    """Return why a file is left out; empty where it is not."""
     kind = rejected_kind(extensions, name)
+    if products and kind == PRODUCT:
+        return ""
     if kind not in _ACCEPTED_KINDS and not kind.startswith(_ACCEPTED_BEGINNINGS):
         return f"a {kind}"
     top = extensions[0].header

@@ -9,8 +9,10 @@ from astropy.io import fits
 from hapctl.processing.astrometry.catalog_files import ListColumns, read_catalog
 from hapctl.processing.astrometry.detection import Detections, detect_sources
 from hapctl.processing.astrometry.ds9_regions import read_regions
-from hapctl.processing.astrometry.exposure import ExposureFacts, exposure_facts
-from hapctl.processing.astrometry.fits_structure import read_fits
+from hapctl.processing.astrometry.exposure import exposure_facts
+from hapctl.processing.astrometry.file_kinds import file_suffix, rejected_kind
+from hapctl.processing.astrometry.fits_structure import number, primary_header, read_fits, text
+from hapctl.processing.astrometry.joint_priors import guide_stars
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.peak_finding import roundness_of
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolution
@@ -20,13 +22,80 @@ from hapctl.processing.astrometry.tweak_choices import finder_settings, joined_s
 from hapctl.processing.astrometry.tweak_parameters import FindParameters, SourceParameters, TweakParameters
 from hapctl.processing.errors import MissingFileError, UnusableFileError, UsageProblemError
 from hapctl.processing.imaging.chip_data import ChipPixels, ExposureImage
-from hapctl.processing.imaging.input_files import LeftOut, find_inputs, read_inputs
+from hapctl.processing.imaging.input_files import PRODUCT, LeftOut, find_inputs, read_inputs
 from hapctl.processing.parameter_values import NO_VALUE
 from numpy.typing import NDArray
 
 USUAL_MOST = 2000
+_TRAILED = "its sources are drawn out in one direction: guiding failed, or it combines images not aligned"
 ListedFiles = Mapping[str, Sequence[str]]
 """File name of an image -> a file (or None) for each of its chips."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is needed of an image's headers.
+
+    Attributes
+    ----------
+    name : str
+        Rootname of an exposure; of a product the beginning of its file name.
+    visit, detector, suffix : str
+        A product counts as a visit of its own.
+    exposure_time : float
+        Seconds.
+    start_mjd, mjd : float
+        Begin and middle, UTC; NaN where unknown.
+    fgs_lock : str
+        FGSLOCK; empty where unknown, and for products.
+    guide_stars : tuple of str
+        As an engineering file (spt) beside the exposure names them; empty without one.
+    """
+
+    name: str
+    visit: str
+    detector: str
+    suffix: str
+    exposure_time: float
+    start_mjd: float
+    mjd: float
+    fgs_lock: str = ""
+    guide_stars: tuple[str, ...] = ()
+
+
+def image_facts(path: Path) -> ImageFacts:
+    """Read the facts of an exposure or of a drizzled product.
+
+    Raises
+    ------
+    UnusableFileError
+        An exposure lacks what it must have.
+    """
+    extensions = read_fits(path)
+    top = extensions[0].header
+    if rejected_kind(extensions, path.name) == PRODUCT:
+        start, end = number(top, "EXPSTART"), number(top, "EXPEND")
+        stem, suffix = path.name.split(".")[0], file_suffix(top, path.name) or "drz"
+        detector = text(top, "DETECTOR").upper()
+        return ImageFacts(stem, stem, detector, suffix, number(top, "EXPTIME"), start, 0.5 * (start + end))
+    facts = exposure_facts(extensions, str(path))
+    start = float("nan") if facts.mjd_start is None else facts.mjd_start
+    end = float("nan") if facts.mjd_end is None else facts.mjd_end
+    return ImageFacts(
+        name=facts.rootname,
+        visit=facts.visit,
+        detector=facts.detector,
+        suffix=facts.suffix,
+        exposure_time=facts.exposure_time or 1.0,
+        start_mjd=start,
+        mjd=0.5 * (start + end),
+        fgs_lock=facts.fgs_lock or "",
+        guide_stars=_guide_stars(path.with_name(f"{facts.rootname}_spt.fits")),
+    )
+
+
+def _guide_stars(path: Path) -> tuple[str, ...]:
+    return guide_stars(primary_header(path)) if path.is_file() else ()
 
 
 @dataclass(frozen=True)
@@ -38,24 +107,19 @@ class TweakImage:
     path : Path
     start : WcsSolution
         Its primary WCS.
-    facts : ExposureFacts
+    facts : ImageFacts
     sources : SourceList
     """
 
     path: Path
     start: WcsSolution
-    facts: ExposureFacts
+    facts: ImageFacts
     sources: SourceList
 
     @property
     def root(self) -> str:
         """The file name without ``.fits`` and ``.gz``: what files about it begin with."""
         return self.path.name.removesuffix(".gz").removesuffix(".fits")
-
-    @property
-    def mjd(self) -> float:
-        """Middle of the exposure, UTC."""
-        return 0.5 * (float(self.facts.mjd_start or 0.0) + float(self.facts.mjd_end or 0.0))
 
 
 def read_images(
@@ -82,18 +146,18 @@ def read_images(
     UsageProblemError, MissingFileError, UnusableFileError, NoViableDataError
         Of the names, the files, or the lists beside them.
     """
-    exposures, left_out = read_inputs(find_inputs(names))
+    exposures, left_out = read_inputs(find_inputs(names), products=True)
     lists = read_listed(parameters.sources.catfile)
     exclusions = read_listed(parameters.images.exclusions)
     images = []
     for one in exposures:
         path = one.file.path
-        facts = exposure_facts(read_fits(path), str(path))
+        facts = image_facts(path)
         on_progress(f"finding sources of {path.name}")
         found, trailed = _sources_of(path, one.solution, facts, parameters, lists, exclusions)
         if trailed:
-            left_out.append(LeftOut(str(path), "its sources are drawn out in one direction: guiding failed"))
-        elif facts.mjd_start is None or facts.mjd_end is None:
+            left_out.append(LeftOut(str(path), _TRAILED))
+        elif not np.isfinite(facts.mjd):
             left_out.append(LeftOut(str(path), "its time is unknown (EXPSTART, EXPEND)"))
         else:
             images.append(TweakImage(path, one.solution, facts, found))
@@ -103,7 +167,7 @@ def read_images(
 def _sources_of(
     path: Path,
     start: WcsSolution,
-    facts: ExposureFacts,
+    facts: ImageFacts,
     parameters: TweakParameters,
     lists: ListedFiles,
     exclusions: ListedFiles,
@@ -115,12 +179,10 @@ def _sources_of(
         return separated(joined_sources([sources], most), parameters.match.separation), False
     found = []
     with ExposureImage(path) as image:
-        for number, (chip, pixels) in enumerate(_chips(start, image)):
-            excluded = regions[number] if number < len(regions) else "None"
+        for place, (chip, pixels) in enumerate(_chips(start, image)):
+            excluded = regions[place] if place < len(regions) else "None"
             found.append(_found(chip, pixels, facts.detector, parameters, excluded))
-    sources = source_list(
-        start, found, facts.exposure_time or 1.0, most=most, origin=parameters.lookup_origin
-    )
+    sources = source_list(start, found, facts.exposure_time, most=most, origin=parameters.lookup_origin)
     return separated(sources, parameters.match.separation), is_trailed(found)
 
 
@@ -204,7 +266,7 @@ def listed_sources(
         )
     origin, chosen = parameters.lookup_origin, parameters.sources
     parts = []
-    for number, (chip, file) in enumerate(zip(start.chips, files, strict=False)):
+    for place, (chip, file) in enumerate(zip(start.chips, files, strict=False)):
         if _is_none(file):
             continue
         listed = read_catalog(Path(file), list_columns(chosen), extver=chip.extver)
@@ -213,8 +275,8 @@ def listed_sources(
         column = "flux" if chosen.fluxunits == "counts" else "magnitude"
         if (chosen.minflux, chosen.maxflux) != (None, None):
             listed = listed.filtered(**{column: (chosen.minflux, chosen.maxflux)})  # type: ignore[arg-type]
-        if number < len(regions) and not _is_none(regions[number]):
-            listed = listed.chosen(allowed_by(regions[number], chip, listed.x, listed.y, origin))
+        if place < len(regions) and not _is_none(regions[place]):
+            listed = listed.chosen(allowed_by(regions[place], chip, listed.x, listed.y, origin))
         parts.append(listed.source_list(start, origin=origin))
     if not parts:
         raise UsageProblemError(f"{start.rootname}: no list of sources", "give one for a chip at least")

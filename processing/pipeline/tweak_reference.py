@@ -89,7 +89,7 @@ def reference_for(
 
 
 def _mean_epoch(images: Sequence[TweakImage]) -> float:
-    return 2000.0 + (float(np.mean([image.mjd for image in images])) - EPOCH_MJD) / DAYS
+    return 2000.0 + (float(np.mean([image.facts.mjd for image in images])) - EPOCH_MJD) / DAYS
 
 
 def _asked(

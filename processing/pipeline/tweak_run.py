@@ -17,6 +17,7 @@ from hapctl.processing.astrometry.joint_alignment import (
     align_jointly,
 )
 from hapctl.processing.astrometry.joint_model import ExposurePrior
+from hapctl.processing.astrometry.joint_priors import exposure_priors, facts_of
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.match_files import MatchTable, match_table
 from hapctl.processing.astrometry.plane import PlaneFit, TangentPlane, moved_solution, sky_matrix
@@ -53,6 +54,8 @@ class TweakedImage:
         Of the verdict.
     frame : str
         What the new solution is good against: the reference, or the other images.
+    to_catalog : bool
+        Whether it is the reference.
     solution : WcsSolution or None
         The new one, named, with the keywords of its fit.
     fit : PlaneFit
@@ -68,6 +71,7 @@ class TweakedImage:
     code: str
     reason: str
     frame: str
+    to_catalog: bool
     solution: WcsSolution | None
     fit: PlaneFit
     residuals: StarResiduals
@@ -172,7 +176,7 @@ def exposure_sources(
         if np.any(guess.shift != 0):
             start = moved_solution(start, matrix)
             sources = placed_sources(sources, start, origin)
-        exposures.append(ExposureSources(image.facts.rootname, start, sources, image.mjd, prior))
+        exposures.append(ExposureSources(image.facts.name, start, sources, image.facts.mjd, prior))
     return exposures
 
 
@@ -186,10 +190,19 @@ def placed_sources(sources: SourceList, solution: WcsSolution, origin: LookupOri
 
 
 def hst_priors(images: Sequence[TweakImage]) -> list[ExposurePrior]:
-    """What is known of HST's pointing: one guide-star set for each visit and detector."""
-    sets = [(image.facts.visit, image.facts.detector) for image in images]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(sets))}
-    return [ExposurePrior(guide_star_set=numbers[key], pointing=1.0) for key in sets]
+    """What is known of HST's pointing, by the headers and what lies beside the files."""
+    facts = [
+        facts_of(
+            image.start,
+            visit=image.facts.visit,
+            detector=image.facts.detector,
+            start_mjd=image.facts.start_mjd,
+            fgs_lock=image.facts.fgs_lock,
+            guide_stars=image.facts.guide_stars,
+        )
+        for image in images
+    ]
+    return [stated.prior for stated in exposure_priors(facts)]
 
 
 def priors_of(
@@ -235,6 +248,7 @@ def _result(
         code=verdict.code,
         reason=verdict.reason,
         frame=reference.name if against else "the other images",
+        to_catalog=against,
         solution=None,
         fit=fit,
         residuals=residuals,

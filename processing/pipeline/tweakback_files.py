@@ -93,6 +93,8 @@ def tweakback(
         Nothing was written, unless a disk became full.
     """
     chosen = options or TweakbackOptions()
+    if not product.is_file():
+        raise MissingFileError(f"{product}: no such file", "check the name of the product")
     extensions = read_fits(product)
     found = solutions_in(extensions, str(product))
     new = _new_solution(found, product.name, chosen.wcsname)

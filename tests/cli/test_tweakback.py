@@ -11,7 +11,10 @@ from hapctl.processing.astrometry.mapping import astropy_wcs, pixel_to_sky
 from hapctl.processing.astrometry.reading import read_solutions
 from support.commands import run_here
 from support.drizzle_visit import write_visit
+from support.sky_visit import sky_visit
 
+QUIET = ("--set", "output.residplot=none", "--set", "output.see2dplot=false")
+FINAL_ONLY = ("--set", "cosmic_rays.enabled=false", "--set", "static_mask.enabled=false")
 TURN, SHIFT = 0.02, (0.7, -0.4)
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -117,3 +120,21 @@ def test_inputs_that_are_not_there_are_named(visit: tuple[Path, list[Path]], tmp
     assert done.exit_code == 3
     assert files[1].name in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_product_aligned_by_tweak_brings_its_inputs_along(tmp_path: Path) -> None:
+    made, relative = sky_visit(tmp_path / "visit"), tmp_path / "relative"
+    steps = [
+        ("tweak", *made.files, "--updatehdr", "--output-dir", relative, *QUIET),
+        ("drizzle", relative / "*_flc.fits", "-o", tmp_path / "m_drc", "--no-preview", *FINAL_ONLY),
+        ("tweak", tmp_path / "m_drc.fits", "--refcat", made.extract, "--updatehdr", "--output-dir",
+         tmp_path / "product", "--set", "header.wcsname=MINE", *QUIET),
+        ("tweakback", tmp_path / "product" / "m_drc.fits", relative / "*_flc.fits", "--output-dir",
+         tmp_path / "back"),
+    ]  # fmt: skip
+    for step in steps:
+        done = run_here(step)
+        assert done.exit_code == 0, done.stderr
+    for path in made.files:
+        assert made.error_mas(read_solutions(path)[0].solution) > 100.0
+        assert made.error_mas(read_solutions(tmp_path / "back" / path.name)[0].solution) < 3.0
