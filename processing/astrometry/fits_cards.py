@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
 
+_ROOM = 60
+"""Characters of a string and its comment that fit in one card."""
+
+
 def exact_card(keyword: str, value: HeaderValue, comment: str = "") -> "fits.Card":
     """Return a card whose number has all its digits (astropy cuts numbers to 20 characters)."""
     from astropy.io import fits
 
     if not isinstance(value, float):
-        return fits.Card(keyword, value, comment)
+        fits_in = len(str(value)) + len(comment) <= _ROOM
+        return fits.Card(keyword, value, comment if fits_in else "")
     text = repr(float(value)).upper()
     card = f"{keyword:8}= {text:>20}"
     return fits.Card.fromstring((f"{card} / {comment}" if comment else card)[:80].ljust(80))

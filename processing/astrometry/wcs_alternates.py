@@ -59,7 +59,8 @@ def archive_primary(headers: Sequence["fits.Header"]) -> str:
     """
     taken = alternate_names(headers)
     name = str(headers[0].get("WCSNAME", "OPUS")).strip() or "OPUS"
-    if any(own == name and _same(headers, key) for key, own in taken.items()):
+    numbered = re.compile(re.escape(name) + r"(_\d{3})?")
+    if any(numbered.fullmatch(own) and _same(headers, key) for key, own in taken.items()):
         return ""
     wanted = (OPUS_KEY,) if name == "OPUS" and OPUS_KEY not in taken else FREE_KEYS
     key = next((letter for letter in wanted if letter not in taken), "")

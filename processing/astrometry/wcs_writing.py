@@ -15,7 +15,13 @@ from hapctl.processing.astrometry.fits_cards import set_card
 from hapctl.processing.astrometry.fits_editing import EditedFile, FitsPart, editing
 from hapctl.processing.astrometry.fits_structure import read_fits
 from hapctl.processing.astrometry.hdrlets import attach_headerlet, attached_headerlets
-from hapctl.processing.astrometry.headerlet import headerlet_bytes, headerlet_name, read_headerlet
+from hapctl.processing.astrometry.headerlet import (
+    distortion_name,
+    headerlet_bytes,
+    headerlet_name,
+    read_headerlet,
+    sip_name,
+)
 from hapctl.processing.astrometry.reading import FoundSolution, solutions_in
 from hapctl.processing.astrometry.solution import ChipWcs, WcsSolution
 from hapctl.processing.astrometry.wcs_alternates import (
@@ -191,6 +197,9 @@ def _write(
             write_companion(other.header, chip, solution)
     if replaced:
         write_distortion(edited, science, solution)
+    elif "DISTNAME" not in edited.primary:  # stwcs compares it before it takes a headerlet
+        set_card(edited.primary, "SIPNAME", str(solution.keywords.get("SIPNAME") or sip_name(solution)))
+        set_card(edited.primary, "DISTNAME", distortion_name(solution))
     add_rows(edited, solution, hdrname)
 
 

@@ -39,7 +39,10 @@ def add_rows(edited: EditedFile, solution: WcsSolution, hdrname: str) -> int:
     last = {int(row["EXTVER"]): row for row in rows[:used] if not row["WCS_key"].strip()}
     if all(_repeats(row, last.get(int(row["EXTVER"]))) for row in new):
         return 0
-    grown = np.concatenate([rows[:used], np.array(new, dtype=rows.dtype), rows[used + len(new) :]])
+    # Filled, not concatenated: numpy would bring the columns to the byte order of the machine.
+    grown = np.zeros(max(len(rows), used + len(new)), dtype=rows.dtype)
+    grown[: len(rows)] = rows
+    grown[used : used + len(new)] = new
     part.data = grown.tobytes()
     part.header["NAXIS2"] = len(grown)
     if "TROWS" in part.header:
