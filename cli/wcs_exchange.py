@@ -30,7 +30,7 @@ def import_command(
 ) -> int:
     """Register solutions from files: headerlets, folders of them, or the WCSs of another FITS file.
 
-    Nothing is put in force: see 'hapctl wcs activate'. Headerlets whose chips don't belong together are
+    Nothing is put in force: activate does that. Headerlets whose chips don't belong together are
     registered as inconsistent, and never put in force.
 
     \b
