@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("hapctl.cli.wcs_history:history", "List what was in force, when and why."),
     "activate": ("hapctl.cli.wcs_catalog:activate", "Put a solution in force by hand."),
     "revert": ("hapctl.cli.wcs_history:revert", "Put in force again what was before."),
+    "fetch": ("hapctl.cli.wcs_fetch:fetch", "Register solutions from MAST's astrometry service."),
     "import": ("hapctl.cli.wcs_exchange:import_command", "Register solutions from files."),
     "export": ("hapctl.cli.wcs_exchange:export", "Write solutions as headerlets and DS9 regions."),
     "apply": ("hapctl.cli.wcs_files:apply", "Make a solution the primary WCS of files."),

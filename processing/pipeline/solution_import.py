@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hapctl.archive.errors import NotInCatalogError
-from hapctl.archive.exposures import lock_exposure
 from hapctl.archive.wcs_reports import SolutionLine, exposure_line, solutions_of
 from hapctl.processing.astrometry.chip_consistency import consistent
 from hapctl.processing.astrometry.content_hash import transformation_sha256
@@ -198,7 +197,6 @@ def _same_row(solution: WcsSolution, exposure: _Exposure) -> int | None:
 def _registered(
     connection: Connection, run_id: int, solution: WcsSolution, item: Headerlet
 ) -> tuple[int, bool]:
-    lock_exposure(connection, solution.rootname)
     (row,) = record_solutions(
         connection, run_id, solution.rootname, [NewSolution(solution, headerlet=item.content)]
     )

@@ -198,3 +198,44 @@ def _document(rows: Table, stray: bool) -> bytes:
     info = [{"name": name, "type": TYPES[rows[name].dtype.kind]} for name in rows.colnames]
     data = [[value.item() if isinstance(value, np.generic) else value for value in row] for row in rows]
     return json.dumps({"info": info, "data": data}).encode()
+
+
+def astrometry_answers(
+    headerlets: dict[str, dict[str, bytes]], *, best: str = "", xml: bytes | None = None
+) -> Callable[[Asked], Reply]:
+    """Answer as MAST's astrometry service does.
+
+    Parameters
+    ----------
+    headerlets : dict
+        rootname -> WCSNAME -> bytes; empty bytes: named, and not there.
+    best : str
+        WCSNAME of the solution flagged as best.
+    xml : bytes, optional
+        In place of the description of any exposure.
+    """
+
+    def answer(asked: Asked) -> Reply:
+        path = asked.path.strip("/")
+        if path == "availability":
+            return Reply(200, b"<availability><available>true</available></availability>", "text/xml")
+        rootname = path.removeprefix("observation/read/")
+        known = headerlets.get(rootname)
+        if known is None:
+            return Reply(404, b"no such observation")
+        if "wcsname" in asked.query:
+            content = known.get(asked.query["wcsname"], b"")
+            return Reply(200, content, "application/fits") if content else Reply(404, b"no such solution")
+        return Reply(200, xml or _observation(rootname, list(known), best), "text/xml")
+
+    return answer
+
+
+def _observation(rootname: str, names: list[str], best: str) -> bytes:
+    parts = [
+        f"<solution><solutionID>{100 + number}</solutionID><wcsName>{name}</wcsName></solution>"
+        for number, name in enumerate(names)
+    ]
+    chosen = f"<bestSolutionID>{100 + names.index(best)}</bestSolutionID>" if best else ""
+    text = f"<observation><ippssoot>{rootname}</ippssoot>{''.join(parts)}{chosen}</observation>"
+    return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode()
