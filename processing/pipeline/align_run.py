@@ -13,15 +13,17 @@ from typing import Any
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.policies import active_policy, ensure_policy, named_policy, record_policy
-from hapctl.archive.reference_catalogs import ReferenceServices, find_catalog
+from hapctl.archive.reference_catalogs import ReferenceServices
 from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.pipeline.alignment_climb import Climb, Try
 from hapctl.processing.pipeline.alignment_inputs import alignment_sets
 from hapctl.processing.pipeline.alignment_ladder import NONE, Ladder
+from hapctl.processing.pipeline.alignment_reference import reference_name
 from hapctl.processing.pipeline.alignment_repetition import TriedBefore, record_unchanged
 from hapctl.processing.pipeline.alignment_rows import (
+    Asked,
     ExposureResult,
     Occasion,
     Recorded,
@@ -76,7 +78,7 @@ class AlignOptions:
 
 
 def catalog_asked(name: str | None) -> str | None:
-    """The catalog a user named, as in WCSNAME; `NONE` for none, None where it was left to the ladder.
+    """The reference a user named, catalogs as in WCSNAME; `NONE` for none, None for a ladder.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def catalog_asked(name: str | None) -> str | None:
     """
     if name is None:
         return None
-    return NONE if name.upper() == NONE else find_catalog(name).name
+    return NONE if name.upper() == NONE else reference_name(name)
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def _record(
         None if one.sources is None else one.sources.frame,
         one.sources,
         options.origin,
-        asked=options.catalog,
+        asked=_asked(options),
     )
     if isinstance(one.done, SetAlignment):
         return record_set(occasion, one.done, one.inputs_sha256)
@@ -241,6 +243,12 @@ def _record(
         for rootname in one.part.rootnames
     ]
     return Recorded(tuple(results))
+
+
+def _asked(options: AlignOptions) -> Asked:
+    if options.catalog is None:
+        return "ladder"
+    return "relative" if options.catalog == NONE else "catalog"
 
 
 def _rule(connection: Connection, options: AlignOptions) -> AcceptanceRule:

@@ -8,7 +8,7 @@ from hapctl.archive.alignments import groups_from, was_tried
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
 from hapctl.archive.reference_answers import ReferenceSources
-from hapctl.archive.reference_catalogs import fetch_command, find_catalog, reference_sources
+from hapctl.archive.reference_catalogs import fetch_command, find_catalog
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.gaia_cleaning import clean_stars
 from hapctl.processing.errors import ProcessingError, RefusedError
@@ -16,10 +16,16 @@ from hapctl.processing.pipeline.alignment_inputs import (
     AlignmentSet,
     Measured,
     inputs_sha256,
+    mean_epoch,
     measured_set,
     reference_regions,
 )
 from hapctl.processing.pipeline.alignment_ladder import GAIA, Ladder, Rung
+from hapctl.processing.pipeline.alignment_reference import (
+    is_local,
+    reference_for_alignment,
+    reference_name,
+)
 from hapctl.processing.pipeline.alignment_repetition import TriedBefore
 from hapctl.processing.pipeline.alignment_targets import Target
 from hapctl.processing.pipeline.open_exposures import OpenExposures
@@ -157,7 +163,7 @@ class Climb:
 
     def _name(self, rung: Rung) -> str:
         asked = self._options.release if rung.catalog == GAIA else rung.catalog
-        return find_catalog(asked).name
+        return reference_name(asked)
 
     def _sources(self, rung: Rung) -> ReferenceSources | Unreachable:
         name = self._name(rung)
@@ -169,7 +175,7 @@ class Climb:
         """The stars of a catalog in the field, or why there are none to be had."""
         regions = reference_regions(self._sets, self._rule.search_radius_arcsec, self._options.origin)
         try:
-            sources = reference_sources(
+            sources = reference_for_alignment(
                 self._catalog,
                 self._run_id,
                 regions,
@@ -177,6 +183,8 @@ class Climb:
                 services=self._options.services,
                 offline=self._options.offline,
                 least_fraction=0.0,
+                epoch=mean_epoch(self._sets),
+                origin=self._options.origin,
             )
         except ServiceUnavailableError as error:
             return Unreachable("service", f"{name} could not be asked: {error.message}", error)
@@ -185,7 +193,9 @@ class Climb:
                 f"the catalog covers {100 * sources.covered_fraction:.1f} % of the field in "
                 f"{sources.release}, less than {100 * self._rule.least_coverage:g} %"
             )
-            remedy = fetch_command(regions, find_catalog(name))
+            remedy = "a reference must cover the field"
+            if not is_local(name):
+                remedy = fetch_command(regions, find_catalog(name))
             return Unreachable("too-little-coverage", reason, RefusedError(reason, remedy), sources)
         return sources
 
@@ -203,6 +213,8 @@ class Climb:
         return "; ".join(words) if words else "relative alignment only"
 
     def _held(self, name: str) -> str:
+        if is_local(name):
+            return f"the reference is {name}"
         known = self._asked(name)
         if isinstance(known, Unreachable):
             return known.reason

@@ -154,6 +154,12 @@ def reference_regions(
     return regions_around(outlines, margin_arcsec)
 
 
+def mean_epoch(sets: Sequence[AlignmentSet]) -> float:
+    """Mean epoch of all exposures, Julian year."""
+    middles = [part.middle_mjd(number) for part in sets for number in range(len(part))]
+    return 2000.0 + (float(np.mean(middles)) - 51544.5) / 365.25
+
+
 def measured_set(
     opened: OpenExposures,
     part: AlignmentSet,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hapctl.archive.alignments import (
@@ -26,7 +26,7 @@ from hapctl.processing.astrometry.plane import sky_positions
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.pipeline.alignment_figures import group_figures, metrics_of, movement
 from hapctl.processing.pipeline.alignment_inputs import AlignmentSet, prior_document
-from hapctl.processing.pipeline.alignment_ladder import NONE, Rung
+from hapctl.processing.pipeline.alignment_ladder import Rung
 from hapctl.processing.pipeline.alignment_matches import placed, star_matches, worth_keeping
 from hapctl.processing.pipeline.alignment_targets import Target
 from hapctl.processing.pipeline.dispersed_exposures import DispersedExposure, carried_solution, direct_image
@@ -38,6 +38,8 @@ from hapctl.processing.pipeline.solution_store import (
     record_solutions,
 )
 from sqlalchemy import Connection
+
+Asked = Literal["catalog", "relative", "ladder"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Occasion:
         Frame of the catalog.
     sources : ReferenceSources or None
     origin : {"hst", "fits"}
-    asked : str or None
-        The catalog the user named, or NONE: what is accepted on it is wanted, whatever is in force.
+    asked : {"catalog", "relative", "ladder"}
+        What the user named: what is accepted of that is wanted, whatever is in force.
     """
 
     connection: Connection
@@ -71,7 +73,7 @@ class Occasion:
     frame: str | None
     sources: ReferenceSources | None
     origin: LookupOrigin
-    asked: str | None
+    asked: Asked
 
     @property
     def query_ids(self) -> tuple[int, ...]:
@@ -214,7 +216,7 @@ def kept_in_force(
 
     None of them where the user asked for just that: a relative alignment, or the catalog by its name.
     """
-    wanted = occasion.asked == (occasion.catalog if is_absolute else NONE)
+    wanted = occasion.asked == ("catalog" if is_absolute else "relative")
     on_gaia = is_absolute and occasion.frame is not None and occasion.frame.startswith("GAIA-")
     if wanted or on_gaia:
         return []
