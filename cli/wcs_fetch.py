@@ -26,7 +26,7 @@ def fetch(
     """Register the solutions that MAST's astrometry service has of exposures.
 
     A priori solutions (GSC240, HSC30) and those of the archive's pipeline come as headerlets. Each is checked
-    and registered; nothing is put in force: see 'hapctl wcs activate'. A solution may be preferred only if it
+    and registered; nothing is put in force: activate does that. A solution may be preferred only if it
     rests on the distortion table of the one in force. The service is services.astrometry
     (ASTROMETRY_SERVICE_URL).
 
