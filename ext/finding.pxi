@@ -22,7 +22,11 @@ cdef extern from *:
         union { float value; unsigned int bits; } both; both.value = value; return both.bits; }
     static inline float hapctl_bits_float(unsigned int bits) {
         union { float value; unsigned int bits; } both; both.bits = bits; return both.value; }
+    static inline unsigned int hapctl_swapped(unsigned int raw) { return __builtin_bswap32(raw); }
+    static inline unsigned short hapctl_swapped_short(unsigned short raw) { return __builtin_bswap16(raw); }
     """
+    uint32_t hapctl_swapped(uint32_t raw) noexcept nogil
+    uint16_t hapctl_swapped_short(uint16_t raw) noexcept nogil
     uint32_t hapctl_float_bits(float value) noexcept nogil
     float hapctl_bits_float(uint32_t bits) noexcept nogil
 
@@ -30,8 +34,9 @@ cdef uint32_t EXPONENT = 0x7F800000
 
 
 def mesh_samples(
-    const float[:, :] science,
+    const uint32_t[:, :] science,
     const uint16_t[:, :] quality,
+    bint swapped,
     uint16_t masked,
     const int[::1] row_edges,
     const int[::1] column_edges,
@@ -41,8 +46,11 @@ def mesh_samples(
 
     Parameters
     ----------
-    science : float32 [ny, nx]
+    science : uint32 [ny, nx]
+        The bits of float32.
     quality : uint16 [ny, nx]
+    swapped : bool
+        Whether the bytes of both are in the other order than this machine's.
     masked : int
         Flags of pixels that are not taken.
     row_edges, column_edges : int32 [my + 1], [mx + 1]
@@ -52,6 +60,8 @@ def mesh_samples(
     """
     cdef Py_ssize_t my = row_edges.shape[0] - 1, mx = column_edges.shape[0] - 1, most = samples.shape[1]
     cdef Py_ssize_t cell_y, cell_x, row, column, filled, cell
+    cdef uint32_t bits
+    cdef uint16_t flags
     cdef float value
     if (
         samples.shape[0] != my * mx
@@ -69,8 +79,13 @@ def mesh_samples(
                 while row < row_edges[cell_y + 1]:
                     column = column_edges[cell_x] + ((row >> 1) & 1)
                     while column < column_edges[cell_x + 1] and filled < most:
-                        value = science[row, column]
-                        if (quality[row, column] & masked) != 0 or value - value != 0:
+                        bits = science[row, column]
+                        flags = quality[row, column]
+                        if swapped:
+                            bits = hapctl_swapped(bits)
+                            flags = hapctl_swapped_short(flags)
+                        value = hapctl_bits_float(bits)
+                        if (flags & masked) != 0 or (bits & EXPONENT) == EXPONENT:
                             value = NAN
                         samples[cell, filled] = value
                         filled += 1
@@ -225,6 +240,18 @@ cdef void subtract_row(
                 marks[start + k] = out_marks[k]
 
 
+cdef void swap_row(const uint32_t *stored, Py_ssize_t width, float *row) noexcept nogil:
+    cdef Py_ssize_t x
+    for x in range(width):
+        row[x] = hapctl_bits_float(hapctl_swapped(stored[x]))
+
+
+cdef void swap_flags(const uint16_t *stored, Py_ssize_t width, uint16_t *row) noexcept nogil:
+    cdef Py_ssize_t x
+    for x in range(width):
+        row[x] = hapctl_swapped_short(stored[x])
+
+
 cdef void along_row(
     const float *image, Py_ssize_t width, const float *kernel, Py_ssize_t half, float *padded, float *result
 ) noexcept nogil:
@@ -363,9 +390,10 @@ cdef taken(Peaks *peaks):
 
 
 def searched(
-    const float[:, :] science,
-    const float[:, :] error,
+    const uint32_t[:, :] science,
+    const uint32_t[:, :] error,
     const uint16_t[:, :] quality,
+    bint swapped,
     uint16_t bad,
     uint16_t saturated,
     float least_variance,
@@ -386,9 +414,11 @@ def searched(
 
     Parameters
     ----------
-    science, error : float32 [ny, nx]
-        Columns contiguous, as in quality.
+    science, error : uint32 [ny, nx]
+        The bits of float32; columns contiguous, as in quality.
     quality : uint16 [ny, nx]
+    swapped : bool
+        Whether the bytes of these three are in the other order than this machine's.
     bad, saturated : int
         Flags.
     least_variance : float
@@ -427,12 +457,19 @@ def searched(
     cdef Py_ssize_t segments = segment_starts.shape[0] - 1, k
     cdef const float *ring[MOST_TAPS]
     cdef Peaks peaks
+    cdef Py_ssize_t room = mesh.shape[1] + science.shape[1] * (kernel.shape[0] + 8) + 2 * kernel.shape[0]
     cdef float *work
     cdef float *node_row
     cdef float *padded
     cdef float *along
     cdef float *filtered
     cdef float *zeros
+    cdef const float *science_line
+    cdef const float *error_line
+    cdef const uint16_t *flags_line
+    cdef float *science_row
+    cdef float *error_row
+    cdef uint16_t *flags_row
     cdef Py_ssize_t y, middle, line, j
     cdef int failed = 0
     cdef bint inside
@@ -452,7 +489,7 @@ def searched(
     peaks.room = 4096
     peaks.places = <int *>malloc(2 * sizeof(int) * peaks.room)
     peaks.heights = <float *>malloc(sizeof(float) * peaks.room)
-    work = <float *>malloc(sizeof(float) * (nodes + nx + 2 * half + (taps + 3 + 1) * nx))
+    work = <float *>malloc(sizeof(float) * room)
     try:
         if peaks.places == NULL or peaks.heights == NULL or work == NULL:
             raise MemoryError
@@ -461,7 +498,10 @@ def searched(
         along = padded + nx + 2 * half
         filtered = along + taps * nx
         zeros = filtered + 3 * nx
-        memset(work, 0, sizeof(float) * (nodes + nx + 2 * half + (taps + 3 + 1) * nx))
+        science_row = zeros + nx
+        error_row = science_row + nx
+        flags_row = <uint16_t *>(error_row + nx)
+        memset(work, 0, sizeof(float) * room)
         with nogil:
             # Row y is prepared, row y - half filtered, and row y - half - 1 searched.
             for y in range(ny + half + 1):
@@ -472,8 +512,17 @@ def searched(
                             (mesh[k, j] * row_weights[y, 0] + mesh[k + 1, j] * row_weights[y, 1])
                             + (mesh[k + 2, j] * row_weights[y, 2] + mesh[k + 3, j] * row_weights[y, 3])
                         )
+                    if swapped:
+                        swap_row(&science[y, 0], nx, science_row)
+                        swap_row(&error[y, 0], nx, error_row)
+                        swap_flags(&quality[y, 0], nx, flags_row)
+                        science_line, error_line, flags_line = science_row, error_row, flags_row
+                    else:
+                        science_line = <const float *>&science[y, 0]
+                        error_line = <const float *>&error[y, 0]
+                        flags_line = &quality[y, 0]
                     subtract_row(
-                        &science[y, 0], &error[y, 0], &quality[y, 0], node_row, &column_weights[0, 0],
+                        science_line, error_line, flags_line, node_row, &column_weights[0, 0],
                         &segment_starts[0], segments, nx, bad, saturated, least_variance,
                         &image[y, 0], &variance[y, 0], &marks[y, 0]
                     )

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 build: ModuleType
 
 def mesh_samples(
-    science: NDArray[np.float32],
+    science: NDArray[np.uint32],
     quality: NDArray[np.uint16],
+    swapped: bool,
     masked: int,
     row_edges: NDArray[np.int32],
     column_edges: NDArray[np.int32],
@@ -21,9 +22,10 @@ def mesh_levels(
     scatter: NDArray[np.float64],
 ) -> None: ...
 def searched(
-    science: NDArray[np.float32],
-    error: NDArray[np.float32],
+    science: NDArray[np.uint32],
+    error: NDArray[np.uint32],
     quality: NDArray[np.uint16],
+    swapped: bool,
     bad: int,
     saturated: int,
     least_variance: float,

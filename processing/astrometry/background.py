@@ -50,14 +50,14 @@ class BackgroundMesh:
 
 
 def background_mesh(
-    science: NDArray[np.float32], quality: NDArray[np.uint16], masked: int, mesh: int
+    science: NDArray[np.float32], quality: NDArray[np.integer], masked: int, mesh: int
 ) -> BackgroundMesh:
     """Measure the background of a chip.
 
     Parameters
     ----------
     science : ndarray, shape (ny, nx), float32
-    quality : ndarray, shape (ny, nx), uint16
+    quality : ndarray, shape (ny, nx), 16-bit integers of the same byte order
     masked : int
         Flags of pixels left out; what is not finite is left out as well.
     mesh : int
@@ -74,7 +74,10 @@ def background_mesh(
     height, width = np.diff(row_edges).max(), np.diff(column_edges).max()
     most = int(height // 2 + 1) * int(width // 2 + 1)
     samples = np.empty((my * mx, most), dtype=np.float32)
-    finding.mesh_samples(science, quality, masked, row_edges, column_edges, samples)
+    swapped = not science.dtype.isnative
+    finding.mesh_samples(
+        science.view(np.uint32), quality.view(np.uint16), swapped, masked, row_edges, column_edges, samples
+    )
     samples.sort(axis=1)
     median, excess, scatter = np.empty((3, my, mx))
     finding.mesh_levels(samples, max(1, most // 4), median.ravel(), excess.ravel(), scatter.ravel())

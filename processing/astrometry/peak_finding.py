@@ -95,18 +95,18 @@ def search_chip(
     -------
     SearchedChip
     """
-    science, error = _plain(science, np.float32), _plain(error, np.float32)
-    flags = _plain(quality.view(np.uint16) if quality.dtype == np.int16 else quality, np.uint16)
+    science, error, flags = _stored(science, error, quality)
     mesh = background_mesh(science, flags, settings.bad_bits | settings.saturated_bits, settings.mesh)
     first_row, row_weights = spline_places(science.shape[0], mesh.level.shape[0])
     first_column, column_weights = spline_places(science.shape[1], mesh.level.shape[1])
     kernel = _kernel(settings.fwhm).astype(np.float32)
-    image, variance = np.empty_like(science), np.empty_like(science)
+    image, variance = np.empty((2, *science.shape), dtype=np.float32)
     saturated = np.empty(science.shape, dtype=np.uint8)
     column, row, brightness = finding.searched(
-        science,
-        error,
-        flags,
+        science.view(np.uint32),
+        error.view(np.uint32),
+        flags.view(np.uint16),
+        not science.dtype.isnative,
         settings.bad_bits,
         settings.saturated_bits,
         max(mesh.scatter, 1e-20) ** 2,
@@ -134,10 +134,27 @@ def search_chip(
     )
 
 
-def _plain(array: NDArray[np.generic], kind: type[np.generic]) -> NDArray[Any]:
-    """The array as the kernel takes it: that type, this machine's byte order, columns contiguous."""
-    plain = array.astype(kind, copy=False)
-    return plain if plain.strides[1] == plain.itemsize else np.ascontiguousarray(plain)
+def _stored(*arrays: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The arrays as the kernel takes them: float32 and 16 bits, of one byte order, columns contiguous.
+
+    What was read from a FITS file as it lies there stays so.
+    """
+    order = ">" if [array.dtype.str for array in arrays[:2]] == [">f4", ">f4"] else "="
+    science, error, flags = (
+        array.astype(kind, copy=False)
+        for array, kind in zip(
+            arrays, (f"{order}f4", f"{order}f4", f"{order}{_flag_type(arrays[2])}"), strict=True
+        )
+    )
+    return _contiguous(science), _contiguous(error), _contiguous(flags)
+
+
+def _flag_type(quality: NDArray[Any]) -> str:
+    return "i2" if quality.dtype.kind == "i" and quality.dtype.itemsize == 2 else "u2"
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.strides[1] == array.itemsize else np.ascontiguousarray(array)
 
 
 def spread_brightest(

@@ -36,16 +36,25 @@ class Found:
 
 
 def searched(
-    build: str, science: Image, error: Image, quality: NDArray[np.uint16], mesh: BackgroundMesh, edge: int = 2
+    build: str,
+    science: Image,
+    error: Image,
+    quality: NDArray[np.uint16],
+    mesh: BackgroundMesh,
+    edge: int = 2,
+    swapped: bool = False,
 ) -> Found:
+    if swapped:
+        science, error, quality = (array.byteswap() for array in (science, error, quality))
     first_row, row_weights = spline_places(science.shape[0], mesh.level.shape[0])
     first_column, column_weights = spline_places(science.shape[1], mesh.level.shape[1])
     image, variance = np.full((2, *science.shape), 7.0, dtype=np.float32)
     marks = np.full(science.shape, 9, dtype=np.uint8)
     column, row, height = BUILDS[build].searched(
-        science,
-        error,
+        science.view(np.uint32),
+        error.view(np.uint32),
         quality,
+        swapped,
         BAD,
         SATURATED,
         LEAST,
@@ -162,6 +171,7 @@ def test_all_builds_give_the_same_bits(build: str) -> None:
     found = searched(build, *chip)
     assert len(found.column) > 300
     assert found.bytes() == searched("baseline", *chip).bytes()
+    assert found.bytes() == searched(build, *chip, swapped=True).bytes()
 
 
 def test_threads_give_the_same_bits() -> None:
@@ -177,7 +187,15 @@ def test_samples_are_every_second_good_pixel(build: str) -> None:
     science, _, quality = random_chip(rng, (21, 34))
     row_edges, column_edges = np.array([0, 9, 21], np.int32), np.array([0, 34], np.int32)
     samples = np.empty((2, 7 * 18), dtype=np.float32)
-    BUILDS[build].mesh_samples(science, quality, BAD | SATURATED, row_edges, column_edges, samples)
+    masked = BAD | SATURATED
+    BUILDS[build].mesh_samples(
+        science.view(np.uint32), quality, False, masked, row_edges, column_edges, samples
+    )
+    other = np.empty_like(samples)
+    BUILDS[build].mesh_samples(
+        science.byteswap().view(np.uint32), quality.byteswap(), True, masked, row_edges, column_edges, other
+    )
+    assert np.array_equal(other, samples, equal_nan=True)
     good = np.where(np.isfinite(science) & ((quality & (BAD | SATURATED)) == 0), science, np.nan)
     for cell, (first, last) in enumerate([(0, 9), (9, 21)]):
         taken = [good[row, (row // 2) % 2 :: 2] for row in range(first, last, 2)]
@@ -224,4 +242,6 @@ def test_arrays_that_disagree_are_refused() -> None:
         searched("baseline", science[:, ::2], error[:, ::2], quality[:, ::2], mesh)
     edges = np.array([0, 301], np.int32), np.array([0, 1000], np.int32)
     with pytest.raises(ValueError, match="disagree"):
-        BUILDS["baseline"].mesh_samples(science, quality, 0, *edges, np.empty((1, 9), np.float32))
+        BUILDS["baseline"].mesh_samples(
+            science.view(np.uint32), quality, False, 0, *edges, np.empty((1, 9), np.float32)
+        )
