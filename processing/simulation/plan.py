@@ -20,6 +20,7 @@ OVERHEAD_SECONDS = 155.0
 FILTER_STEP_ARCSEC = (0.131, 0.163)
 RELATIVE_SHARE = 0.01
 GAIA_MARGIN_ARCSEC = 15.0
+PSFS = ("gaussian", "diffraction")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class VisitPlan:
         Whether UVIS files come with chip 2 scaled to chip 1 (FLUXCORR), as they do since 2016.
     reference_dir : Path, optional
         Folder of real reference files, in place of the simulator's own distortion.
+    psf : str
+        ``gaussian``, or ``diffraction``: rings, truly undersampled, more different from place to place.
     """
 
     visit: str = "jhap01"
@@ -79,6 +82,7 @@ class VisitPlan:
     chip_shape: tuple[int, int] | None = None
     flux_corrected: bool = True
     reference_dir: Path | None = None
+    psf: str = "gaussian"
 
     @property
     def cameras(self) -> tuple[Camera, ...]:
@@ -201,6 +205,8 @@ def check_plan(plan: VisitPlan) -> None:
         raise UsageProblemError(
             "a filter is named twice", "name each filter once; --exposures says how often"
         )
+    if plan.psf not in PSFS:
+        raise UsageProblemError(f"no such PSF: {plan.psf}", f"take one of {', '.join(PSFS)}")
     if plan.reference_dir is not None and plan.detector != "WFC":
         raise UsageProblemError("reference files are for ACS/WFC alone", "leave --reference-dir away")
     shape = plan.shape_of(camera)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.simulation.camera import DQ_SATURATED, ChipOptics, stream
+from hapctl.processing.simulation.diffraction import add_diffracted_stars
 from hapctl.processing.simulation.distortion import (
     DistortedWcs,
     astropy_wcs,
@@ -192,7 +193,10 @@ def _make_chip(seen: _SeenSky, chip: ChipOptics, wcs: "WCS") -> tuple[ChipPixels
     light = np.full(shape, seen.background / ratio)
     stars = place(wcs, *seen.positions, shape, WING_PIXELS, camera.plate_scale)
     electrons = seen.star_electrons[stars.index] / stars.pixel_area / ratio
-    add_stars(light, stars, electrons, exposure.facts.psf_scale * seen.focus, camera.psf_components)
+    if plan.psf == "diffraction":
+        add_diffracted_stars(light, stars, electrons, camera, exposure.facts.photplam)
+    else:
+        add_stars(light, stars, electrons, exposure.facts.psf_scale * seen.focus, camera.psf_components)
     galaxies = place(wcs, sky.galaxies.ra, sky.galaxies.dec, shape, WING_PIXELS, camera.plate_scale)
     add_galaxies(
         light,
