@@ -25,6 +25,8 @@ PASSES = 3
 """How often stars with neighbours are fitted again without the neighbours' light."""
 STAR_STRUCTURE = 0.2
 """Structure (see `structure`) that stars stay below and cosmic rays exceed."""
+LEAST_STEPS = 25
+"""A star of a quantised image with a lower peak than so many steps has lost its wings to rounding."""
 LONGEST_CORE = 8
 """A column of more saturated pixels than this is no star's core but bleeding."""
 
@@ -145,7 +147,7 @@ def detect_sources(
     ----------
     science, error : ndarray, shape (ny, nx)
         Image and its standard error, same units; an error that is zero, negative or not finite is
-        replaced by the scatter of the background.
+        replaced by the scatter of the background. Where all are missing (WFPC2), the image is in electrons.
     quality : ndarray of int, shape (ny, nx)
         DQ array.
     settings : DetectionSettings, optional
@@ -164,12 +166,29 @@ def detect_sources(
     column, row = chip.column, chip.row
     if len(column) == 0:
         return _empty(chosen.fwhm)
+    if not np.any(error > 0):
+        variance = variance + np.maximum(image, 0)
+    coarse = quantum(science)
+    if coarse > 0:
+        variance = variance + np.float32(coarse**2 / 12.0)
     pixels = ChipPixels(image, variance, noise_slope(image, variance, column, row))
     spoilt = _touched(saturated, column, row, effective_psf.MODEL_RADIUS)
+    spoilt |= image[row, column] < LEAST_STEPS * coarse
     model = chip_psf(pixels, column, row, chip.brightness, spoilt, chosen.fwhm, psf)
     fits = _fitted(model, pixels, column, row)
     flags = _flags(fits, model, image.shape, saturated, quality, column, row, chosen)
     return _tidied(_described(model, fits, flags, image), chosen)
+
+
+def quantum(science: NDArray[np.float32]) -> float:
+    """The step in which an image was quantised, 0 if it was not: rounding is noise that ERR leaves out."""
+    sample = science[::7, ::11]
+    values = np.unique(sample[np.isfinite(sample) & (sample != 0)])
+    if len(values) < 2 or len(values) > 0.02 * sample.size:
+        return 0.0
+    step = float(np.min(np.diff(values[: len(values) // 2 + 2])))
+    away = np.abs(values / step - np.rint(values / step))
+    return step if np.mean(away < 0.02) > 0.95 else 0.0
 
 
 def _fitted(psf: EffectivePsf, pixels: ChipPixels, column: Indices, row: Indices) -> StarFits:

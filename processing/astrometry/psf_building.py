@@ -86,7 +86,7 @@ def chip_psf(
     brightness : ndarray, shape (n,)
         Of the peaks, in any unit.
     saturated : ndarray of bool, shape (n,)
-        Peaks with a saturated pixel within MODEL_RADIUS.
+        Peaks that are not to be used: those with a saturated pixel within MODEL_RADIUS.
     fwhm : float
         First guess, pixels.
     other : EffectivePsf, optional

@@ -16,15 +16,20 @@ Array = NDArray[np.float64]
 
 GALAXY_ERROR = 0.15
 """Error of a galaxy's position, pixels."""
+CCD_BAD = 1 | 2 | 4 | 8 | 128 | 512 | 8192
+"""DQ bits of CCD pixels that tell nothing: lost, filled, bad, masked, bad bias or flat, cosmic ray."""
 _SETTINGS = {
-    "WFC": DetectionSettings(fwhm=2.0),
-    "HRC": DetectionSettings(fwhm=2.0),
-    "SBC": DetectionSettings(fwhm=3.0, saturated_bits=0),
-    "UVIS": DetectionSettings(fwhm=1.9),
+    "WFC": DetectionSettings(fwhm=2.0, bad_bits=CCD_BAD),
+    "HRC": DetectionSettings(fwhm=2.0, bad_bits=CCD_BAD),
+    "SBC": DetectionSettings(fwhm=3.0, bad_bits=CCD_BAD, saturated_bits=256),
+    "UVIS": DetectionSettings(fwhm=1.9, bad_bits=CCD_BAD),
     # 512 are blobs in the flat field and 8192 corrected cosmic rays: the pixels are good for positions
-    "IR": DetectionSettings(fwhm=1.4, bad_bits=1 | 4 | 8 | 32 | 128, saturated_bits=256),
-    "PC": DetectionSettings(fwhm=1.8, bad_bits=1 | 2 | 4 | 256, saturated_bits=8),
-    "CCD": DetectionSettings(fwhm=1.8),
+    "IR": DetectionSettings(fwhm=1.3, bad_bits=1 | 4 | 8 | 32 | 128, saturated_bits=256),
+    # WFPC2, its three coarse chips too (1.3 pixels): 2 are borders, 8 the converter's end, 512 warm pixels
+    "PC": DetectionSettings(
+        fwhm=1.6, bad_bits=1 | 2 | 4 | 16 | 32 | 128 | 256, saturated_bits=8, hot_bits=512
+    ),
+    "CCD": DetectionSettings(fwhm=1.7, bad_bits=CCD_BAD),
 }
 
 
