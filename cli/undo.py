@@ -27,7 +27,7 @@ def undo(ctx: click.Context, run_number: int | None, as_json: bool) -> None:
 
     _, catalog = open_from(ctx)
     with recorded_run(catalog, "undo", {"run": run_number}, sys.argv[1:]) as run:
-        done = undo_changes(catalog, run.id, run_number, say)
+        done = undo_changes(catalog, run, run_number, say)
         run.summary["files"] = {one.path: one.outcome for one in done}
     if as_json:
         print_json({"run": run.id, "files": [vars(one) for one in done]})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--reference-dir",
     "folders",
     multiple=True,
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Folder of IDCTAB, NPOLFILE, D2IMFILE, OFFTAB, DGEOFILE; may be repeated.",
 )
 @click.option("--no-vacorr", is_flag=True, help="Leave velocity aberration out.")
@@ -55,6 +55,9 @@ def update(
     from hapctl.processing.pipeline.wcs_updates import update_file
 
     output = output_from(ctx, output_dir, in_place, overwrite)
+    for folder in folders:
+        if not folder.is_dir():
+            raise click.UsageError(f"--reference-dir {folder} is no folder", ctx)
     if no_catalog and in_place:
         raise click.UsageError("--in-place keeps in the catalog what an undo needs: leave --no-catalog", ctx)
     options = {"vacorr": not no_vacorr, "tddcorr": not no_tddcorr}

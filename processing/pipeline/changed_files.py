@@ -12,7 +12,9 @@ from typing import Literal
 from hapctl.archive.database import Catalog
 from hapctl.archive.exposures import lock_exposure
 from hapctl.archive.file_changes import FileChange, changes_to_undo, record_file_change, record_undone
+from hapctl.archive.locks import advisory_lock
 from hapctl.archive.roots import list_roots, root_of
+from hapctl.archive.runs import Run
 from hapctl.archive.solutions import activate
 from hapctl.archive.statements import execute
 from hapctl.processing.astrometry.fits_editing import editing, rebuilt
@@ -55,7 +57,7 @@ def ingested_again(
 
 def undo_changes(
     catalog: Catalog,
-    run_id: int,
+    run: Run,
     undone_run: int | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> list[UndoneChange]:
@@ -64,7 +66,7 @@ def undo_changes(
     Parameters
     ----------
     catalog : Catalog
-    run_id : int
+    run : Run
         The run that does it.
     undone_run : int, optional
         The run to undo; by default the last one with a change that was not undone.
@@ -80,7 +82,11 @@ def undo_changes(
     """
     with catalog.begin() as connection:
         changes = changes_to_undo(connection, undone_run)
-    return [_undone(catalog, run_id, change, on_progress) for change in changes]
+    done = []
+    for change in changes:
+        with advisory_lock(run, "file", str(Path(change.path).resolve()), on_wait=on_progress):
+            done.append(_undone(catalog, run.id, change, on_progress))
+    return done
 
 
 def _undone(

@@ -12,6 +12,7 @@ from typing import Any
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, NotInCatalogError
+from hapctl.archive.locks import advisory_lock
 from hapctl.archive.runs import Run
 from hapctl.archive.wcs_reports import find_solution, solutions_of
 from hapctl.processing.astrometry.fits_editing import EditedFile, editing
@@ -60,6 +61,16 @@ class Output:
         except OSError as error:
             raise RefusedError(f"{self.folder} can't be made: {error.strerror}", "name another") from error
         return target
+
+
+@contextmanager
+def held(run: Run, path: Path, output: Output) -> Iterator[None]:
+    """Let no other operator change a file in place meanwhile."""
+    if not output.in_place:
+        yield
+        return
+    with advisory_lock(run, "file", str(path.resolve())):
+        yield
 
 
 @dataclass(frozen=True)
@@ -191,9 +202,10 @@ def apply_to_file(
             sums = (change.before_sha256, change.after_sha256)
             note_change(catalog, run.id, path, description, *sums, change.record)
 
-    done = apply_solution(path, target, solution, attach=attach, force=force, on_written=note)
-    if output.in_place and done.changed:
-        ingested_again(catalog, run.id, path)
+    with held(run, path, output):
+        done = apply_solution(path, target, solution, attach=attach, force=force, on_written=note)
+        if output.in_place and done.changed:
+            ingested_again(catalog, run.id, path)
     facts = {name: getattr(done, name) for name in _APPLIED}
     return FileResult(str(path), "written" if done.changed else "unchanged", str(target), facts)
 
@@ -207,15 +219,16 @@ def edited_file(
 ) -> Iterator[EditedFile]:
     """Give a file to edit, and write it at the end: a copy, or in place with what an undo needs."""
     target = output.path_for(path)
-    with editing(path) as edited:
-        before = edited.content_sha256()
-        yield edited
-        record = edited.record()
+    with held(run, path, output):
+        with editing(path) as edited:
+            before = edited.content_sha256()
+            yield edited
+            record = edited.record()
 
-        def note(after: str) -> None:
-            if output.in_place and after != before:
-                note_change(catalog, run.id, path, description, before, after, record)
+            def note(after: str) -> None:
+                if output.in_place and after != before:
+                    note_change(catalog, run.id, path, description, before, after, record)
 
-        edited.save(target, note)
-    if output.in_place:
-        ingested_again(catalog, run.id, path)
+            edited.save(target, note)
+        if output.in_place:
+            ingested_again(catalog, run.id, path)

@@ -1,6 +1,7 @@
 """`wcs update` of a file: where the result goes, what is recorded."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from hapctl.archive.database import Catalog
@@ -9,7 +10,7 @@ from hapctl.processing.astrometry.waiver_conversion import converted_name
 from hapctl.processing.astrometry.wcs_update import Updated, update_wcs
 from hapctl.processing.errors import MissingFileError, RefusedError
 from hapctl.processing.pipeline.changed_files import ingested_again, note_change
-from hapctl.processing.pipeline.wcs_files import FileResult, Output
+from hapctl.processing.pipeline.wcs_files import FileResult, Output, held
 
 
 def update_file(
@@ -54,9 +55,10 @@ def update_file(
             sums = (change.before_sha256, change.after_sha256)
             note_change(catalog, run.id, path, f"{change.wcsname} made anew", *sums, change.record)
 
-    done = update_wcs(path, target, folders, vacorr=vacorr, tddcorr=tddcorr, on_written=note)
-    if output.in_place and catalog is not None and run is not None:
-        ingested_again(catalog, run.id, path)
+    with held(run, path, output) if run is not None else nullcontext():
+        done = update_wcs(path, target, folders, vacorr=vacorr, tddcorr=tddcorr, on_written=note)
+        if output.in_place and catalog is not None and run is not None:
+            ingested_again(catalog, run.id, path)
     facts = {"rootname": done.rootname, "wcsname": done.wcsname, "previous": done.previous}
     facts_all = {**facts, "references": dict(done.references), "notes": list(done.notes)}
     return FileResult(str(path), "written", str(target), facts_all)
