@@ -118,8 +118,10 @@ def _panel(axes: Axes, cutout: Cutout | None) -> None:
     axes.axvline(0, color=ORANGE, lw=0.8)
 
 
-def save_blink(frames: Sequence[Figure], path: Path, *, seconds: float = 0.8, dpi: int = 110) -> None:
-    """Write frames of equal size as one animated PNG (or GIF, by the name): aside, synced, then renamed.
+def blink_bytes(
+    frames: Sequence[Figure], kind: str = "png", *, seconds: float = 0.8, dpi: int = 110
+) -> bytes:
+    """Frames of equal size as one animated PNG (or GIF).
 
     Programs that know no animated PNG show the first frame.
     """
@@ -129,10 +131,15 @@ def save_blink(frames: Sequence[Figure], path: Path, *, seconds: float = 0.8, dp
     stream = io.BytesIO()
     images[0].save(
         stream,
-        format="GIF" if path.suffix.lower() == ".gif" else "PNG",
+        format=kind.upper(),
         save_all=True,
         append_images=images[1:],
         duration=round(1000 * seconds),
         loop=0,
     )
-    write_whole(path, stream.getvalue())
+    return stream.getvalue()
+
+
+def save_blink(frames: Sequence[Figure], path: Path, *, seconds: float = 0.8, dpi: int = 110) -> None:
+    """Write frames as an animated PNG or GIF, by the end of the name: aside, synced, then renamed."""
+    write_whole(path, blink_bytes(frames, path.suffix.lower().lstrip("."), seconds=seconds, dpi=dpi))

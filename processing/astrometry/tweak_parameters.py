@@ -203,6 +203,9 @@ class OutputParameters(Checked):
         "both", "Plots of residuals.", choices=("both", "vector", "residuals", "none")
     )
     see2dplot: bool = option(True, "Plot the histogram of offsets.")
+    blink: bool = option(
+        False, "Write blink.png: stars by the old and the new WCS of all images (not in TweakReg)."
+    )
     ylimit: float | None = option(
         None, "Limit of the residuals' axes; by the residuals by default.", above=0.0, unit="pixels"
     )

@@ -31,6 +31,7 @@ from hapctl.processing.astrometry.tweak_parameters import TweakParameters
 from hapctl.processing.astrometry.wcs_writing import apply_solution
 from hapctl.processing.errors import RefusedError, UsageProblemError
 from hapctl.processing.imaging.input_files import same_file
+from hapctl.processing.pipeline.tweak_blink import blink
 from hapctl.processing.pipeline.tweak_inputs import TweakImage
 from hapctl.processing.pipeline.tweak_run import Tweaked, TweakedImage
 from hapctl.processing.whole_files import write_new
@@ -161,6 +162,8 @@ def _files(tweaked: Tweaked, parameters: TweakParameters) -> Iterator[tuple[str,
     for result in tweaked.images:
         yield from _match_files(result, tweaked, output.matches)
         yield from _plots(result, tweaked, parameters)
+    if output.blink and (content := blink(tweaked, parameters.lookup_origin)) is not None:
+        yield "blink.png", content
 
 
 def _catalogs(tweaked: Tweaked) -> Iterator[tuple[str, Content]]:

@@ -17,6 +17,7 @@ from hapctl.processing.astrometry.plane import TangentPlane
 from hapctl.processing.astrometry.reading import read_solutions
 from hapctl.processing.astrometry.solution import WcsSolution
 from hapctl.processing.astrometry.tweak_parameters import TWEAK, TweakParameters
+from PIL import Image
 from support.commands import Result, run_here
 from support.gaia_table import with_extract
 from support.sky_visit import SkyVisit, sky_visit
@@ -38,6 +39,7 @@ def aligned(visit: SkyVisit, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     folder = tmp_path_factory.mktemp("aligned")
     before = sums(visit)
     options = ("--set", "headerlet.headerlet=true", "--set", "output.matches=both", "--updatehdr")
+    options += ("--set", "output.blink=true")
     done = run_here(
         ("tweak", *visit.files, "--refcat", visit.extract, "--output-dir", folder, "--json", *options)
     )
@@ -157,6 +159,11 @@ def test_every_file_is_told_and_there(visit: SkyVisit, aligned: tuple[Path, dict
             assert (folder / name).read_text().startswith("#")
         for name in (f"residuals_{root}.png", f"residuals_{root}_vector.png", f"hist2d_{root}.png"):
             assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_stars_lie_on_their_cross_hairs_in_the_second_frame(aligned: tuple[Path, dict[str, Any]]) -> None:
+    with Image.open(aligned[0] / "blink.png") as shown:
+        assert shown.n_frames == 2
 
 
 def test_lists_of_sources_give_the_same_solution(
