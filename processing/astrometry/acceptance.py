@@ -115,7 +115,7 @@ class AcceptanceRule:
     most_prior_sigma: float = 5.0
     most_chi_log10_chance: float = -4.0
     most_roll_freedom: float = 1.0
-    most_single_star_sigma: float = 3.0
+    most_single_star_sigma: float = 2.5
     single_star_floor_mas: float = 2.0
     least_improvement: float = 0.0
     least_focus_ratio: float = 0.85

@@ -41,7 +41,8 @@ class ExposureJudgement:
     relative : Verdict or None
         Among the other exposures alone; None where it has no companion.
     evidence : Evidence or None
-        None where it was never matched to anything.
+        What the verdict rests on: that of the group in the catalog, or of the exposure among the others where
+        that refuses it or no catalog was matched; None where it was never matched to anything.
     """
 
     verdict: Verdict
@@ -104,8 +105,9 @@ def judge_group(
         words = None if relative is None else judge_match(relative, rule)
         if relative is None and number in association.relative_verdicts and not verdict.accepted:
             words = association.relative_verdicts[number]
-        own = words if words is not None and not words.accepted else verdict
-        exposures[number] = ExposureJudgement(own, words, relative or on_catalog)
+        alone = words is not None and not words.accepted
+        evidence = relative if alone or on_catalog is None else on_catalog
+        exposures[number] = ExposureJudgement(words if alone and words else verdict, words, evidence)
     return GroupJudgement(verdict, on_catalog, exposures, _outcasts(exposures))
 
 
@@ -145,8 +147,8 @@ def _catalog_words(
         predicted_mas=single.predicted_mas,
         roll_freedom=_roll_freedom(problem, solution),
         improvement=ties.improvement,
-        figures={**match.evidence.figures, **_tie_record(ties), "rescaling": solution.rescaling},
     )
+    evidence = replace(evidence, figures=_figures(evidence, ties, solution.rescaling))
     return evidence, judge_match(evidence, rule)
 
 
@@ -165,8 +167,21 @@ def _expected(evidence: Evidence, stars: int) -> float | None:
     return max(evidence.log10_expected, SearchFigures.from_figures(evidence.figures).log10_expected(left))
 
 
-def _tie_record(ties: StarTies) -> dict[str, float]:
+def _figures(evidence: Evidence, ties: StarTies, rescaling: float) -> dict[str, float]:
+    """Plain numbers for the record, those of the search among them."""
+    judged = {
+        "roll_freedom": evidence.roll_freedom,
+        "single_star_mas": evidence.single_star_mas,
+        "predicted_mas": evidence.predicted_mas,
+        "catalog_log10_chance": evidence.chi_log10_chance,
+    }
+    known = {name: float(value) for name, value in judged.items() if value is not None}
+    departures = {f"{own.what} sigma": float(own.sigma) for own in evidence.departures}
     return {
+        **evidence.figures,
+        **known,
+        **departures,
+        "rescaling": rescaling,
         "catalog_stars": len(ties),
         "catalog_stars_seen_twice": ties.confirmed,
         "catalog_chi_squared": ties.chi_squared,

@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args(arguments or [])
-    os.nice(10)
+    os.nice(max(0, 10 - os.nice(0)))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     rows = kept_rows(chosen.keep)

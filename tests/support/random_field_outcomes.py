@@ -1,6 +1,6 @@
 """A random field taken the whole way, from sources to judged solutions, and compared with its truth."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from support.random_fields import (
 Array = NDArray[np.float64]
 SIGMAS, FLOOR_MAS = 5.0, 5.0
 TORN_MAS = 20.0
+_FIGURES = ("catalog_log10_chance", "roll_freedom", "single_star_mas", "predicted_mas")
 _MJD_2000 = 51544.5
 
 
@@ -34,6 +35,7 @@ class ExposureRow:
     stars: int
     error_mas: float
     predicted_mas: float
+    figures: dict[str, float] = field(default_factory=dict)
 
     @property
     def false(self) -> bool:
@@ -119,7 +121,11 @@ def _row(field: RandomField, number: int, start: WcsSolution, outcome: ExposureO
     away = _places(outcome.solution) - field.pointing[number](_places(start))
     rms = 1e3 * float(np.sqrt(np.mean(np.sum(away**2, axis=1))))
     predicted = outcome.predicted_error_mas
-    return ExposureRow(outcome.frame, outcome.verdict.code, stars, round(rms, 4), round(predicted, 4))
+    known = {} if outcome.evidence is None else outcome.evidence.figures
+    figures = {name: round(known[name], 3) for name in _FIGURES if name in known}
+    return ExposureRow(
+        outcome.frame, outcome.verdict.code, stars, round(rms, 4), round(predicted, 4), figures
+    )
 
 
 def _torn_mas(field: RandomField, starts: list[WcsSolution], outcomes: tuple[ExposureOutcome, ...]) -> float:
