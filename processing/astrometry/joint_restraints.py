@@ -83,12 +83,8 @@ def _sets(priors: Sequence[ExposurePrior]) -> Iterator[Indices]:
 def _set_precision(priors: Sequence[ExposurePrior], values: Array) -> Array:
     """The form of one guide-star set, shape (n, n, 6, 6): the shared error is eliminated."""
     own, relative, shared = _own(priors), _relative(priors), _shared(priors)
-    middle = np.median(values, axis=0)
-    for _ in range(10):  # the shared error and what is released depend on each other
-        departures = relative * _released_rows(relative * (values - middle) ** 2)
-        common = shared * _released_rows((shared * middle**2)[None, :])[0]
-        total = departures.sum(axis=0) + common
-        middle = np.divide((departures * values).sum(axis=0), total, out=np.zeros(6), where=total > 0)
+    departures, common = _kept_or_released(relative, shared, values)
+    total = departures.sum(axis=0) + common
     alone = own * _released_rows(own * values**2) + departures
     block = np.zeros((len(priors), len(priors), 6, 6))
     shares = np.divide(departures, np.sqrt(total), out=np.zeros_like(departures), where=total > 0)
@@ -96,6 +92,29 @@ def _set_precision(priors: Sequence[ExposurePrior], values: Array) -> Array:
         of_set = np.diag(alone[:, parameter]) - np.outer(shares[:, parameter], shares[:, parameter])
         block[:, :, parameter, parameter] = of_set
     return block
+
+
+def _kept_or_released(relative: Array, shared: Array, values: Array) -> tuple[Array, Array]:
+    """Precisions about the shared error, and of it, less what the values contradict."""
+    middle = _shared_error(relative, shared, values)
+    squares, square = relative * (values - middle) ** 2, shared * middle**2
+    if squares.max() <= TRUSTED**2 and square.max() <= TRUSTED**2:
+        return relative, shared
+    middle = np.median(values, axis=0)
+    departures, common = relative, shared
+    for _ in range(10):  # the shared error and what is released depend on each other
+        departures = relative * _released_rows(relative * (values - middle) ** 2)
+        common = shared * _released_rows((shared * middle**2)[None, :])[0]
+        middle = _shared_error(departures, common, values)
+    return departures, common
+
+
+def _shared_error(relative: Array, shared: Array, values: Array) -> Array:
+    """The likeliest error of the guide stars, given the corrections of their exposures, shape (6,)."""
+    total = relative.sum(axis=0) + shared
+    pulled = (relative * values).sum(axis=0)
+    error: Array = np.divide(pulled, total, out=np.zeros(6), where=total > 0)
+    return error
 
 
 def _own(priors: Sequence[ExposurePrior]) -> Array:

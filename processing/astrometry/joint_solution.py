@@ -26,7 +26,7 @@ from hapctl.processing.astrometry.joint_restraints import Restraint, restraint
 from hapctl.processing.astrometry.plane import PlaneFit
 
 _STARTING_STEPS = 12
-_CHECKING_STEPS = 2  # from a start that a caller vouches for
+_CHECKING_STEPS = 4  # from a start that the caller vouches for
 _SCALED_STEPS = 12  # steps after which the scatter that residuals are measured by stays what it is
 _SETTLED = 1e-9  # arcsec
 _LEAST = 1e-9  # weight that keeps the star of rejected sources regular
@@ -69,7 +69,8 @@ def solve_joint(
     problem : JointProblem
     settings : JointSettings
     start : sequence of PlaneFit, optional
-        Where to begin, for each exposure; where the starting WCS is by default.
+        Where to begin, for each exposure, good to a few times the errors of its sources; by default the
+        median of everything is sought, from the starting WCS.
     star_errors : bool
         Work out the errors of the stars too, which takes as long as a step; they are NaN otherwise.
 
@@ -148,7 +149,7 @@ class _Solver:
         return cls(layout, problem, settings, spread, known)
 
     def started(self, start: Sequence[PlaneFit] | None) -> _State:
-        """Least absolute deviations, from where the starting WCS or the caller says."""
+        """Least absolute deviations: of everything from the starting WCS, of the stars from a start given."""
         layout, size = self.layout, len(self.problem.exposures)
         corrections = np.zeros((size, 6)) if start is None else corrections_of(start, layout.centres)
         corrections[~layout.skewed, 4:] = 0.0
@@ -156,8 +157,10 @@ class _Solver:
             corrections, np.zeros(layout.common), np.ones(len(layout.rows)), np.ones(len(layout.stars))
         )
         if start is not None:
-            state = self._weighed(state, None)
-        for _ in range(_STARTING_STEPS if start is None else _CHECKING_STEPS):
+            for _ in range(_CHECKING_STEPS):  # medians of the stars alone
+                state = self._weighed(state, None)
+            return state
+        for _ in range(_STARTING_STEPS):
             state, moved = self._stepped(state, self._normal(state))
             state = self._weighed(state, None)
             if moved < 1e-5:
