@@ -33,6 +33,7 @@ Physical = tuple[float, float, float, float]
 _NATIVE_SCALES = {"WFC": 0.05, "HRC": 0.026, "SBC": 0.032, "UVIS": 0.04, "IR": 0.13, "PC": 0.1, "CCD": 0.05}
 """Arcsec per pixel of the detectors, to tell how wide stars are in a product."""
 _BAD = 1
+_ALL_FLAGS = 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -86,26 +87,25 @@ class ImageSources:
     physical: Mapping[int, Physical]
 
 
-def detect_chips(
-    chips: Collection[ChipPixels], settings: DetectionSettings, *, threads: int = 1
-) -> list[Detections]:
-    """Find and measure the sources of the chips of an exposure, read when their turn comes, in order.
+def chip_detections(chip: ChipPixels, settings: DetectionSettings) -> Detections:
+    """Find and measure the sources of one chip of an exposure.
 
-    Parameters
-    ----------
-    chips : collection of ChipPixels
-    settings : DetectionSettings
-    threads : int
-        So many chips at once; the results are the same.
+    The pixels are taken as they lie in the file where they may be. Chips without ERR take the scatter of
+    their background for errors.
     """
+    return detect_sources(*_pixels(chip), settings)
 
-    def detected(chip: ChipPixels) -> Detections:
-        science, error = chip.science(), chip.error()
-        return detect_sources(
-            science, np.zeros_like(science) if error is None else error, chip.quality(), settings
-        )
 
-    return do_parts(detected, list(chips), threads)
+def _pixels(chip: ChipPixels) -> tuple[Image, Image, NDArray[np.integer]]:
+    """SCI, ERR and DQ; big-endian, unconverted, where the file holds electrons in plain arrays."""
+    rows, columns = chip.shape
+    if chip.electrons_per_unit == 1.0 and chip.reset_bits == 0:
+        block = chip.stored_block(_ALL_FLAGS, 0, rows, 0, columns)
+        error = chip.stored_error(0, rows, 0, columns)
+        if block is not None and block[1].size and error is not None:
+            return block[0].view(">f4"), error.view(">f4"), block[1].view(">u2")
+    science, noise = chip.science(), chip.error()
+    return science, np.zeros_like(science) if noise is None else noise, chip.quality()
 
 
 def find_sources(
@@ -182,9 +182,8 @@ def _of_exposure(
 def _chip_sources(
     chip: ChipPixels, settings: DetectionSettings, name: str
 ) -> tuple[SourceCatalog, Detections]:
-    science, error = chip.science(), chip.error()
-    noise = np.zeros_like(science) if error is None else error
-    found = detect_sources(science, noise, chip.quality(), settings)
+    science, error, quality = _pixels(chip)
+    found = detect_sources(science, error, quality, settings)
     catalog = SourceCatalog.from_detections(
         found,
         extver=chip.extver,

@@ -17,7 +17,7 @@ from hapctl.archive.reference_answers import ReferenceSources
 from hapctl.archive.sky_region import Region, regions_around
 from hapctl.processing.astrometry.acceptance import AcceptanceRule, Verdict
 from hapctl.processing.astrometry.content_hash import transformation_sha256
-from hapctl.processing.astrometry.detection import Detections, detect_sources
+from hapctl.processing.astrometry.detection import Detections
 from hapctl.processing.astrometry.footprint import solution_polygons
 from hapctl.processing.astrometry.joint_alignment import ExposureSources
 from hapctl.processing.astrometry.joint_model import ExposurePrior
@@ -27,6 +27,7 @@ from hapctl.processing.astrometry.source_list import SourceList, detection_setti
 from hapctl.processing.astrometry.trailing import is_trailed
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
+from hapctl.processing.imaging.image_sources import chip_detections
 from hapctl.processing.pipeline.alignment_ladder import Rung
 from hapctl.processing.pipeline.alignment_priors import known_priors
 from hapctl.processing.pipeline.alignment_targets import Chosen
@@ -204,10 +205,7 @@ def _detections(exposure: EligibleExposure, start: WcsSolution, image: ExposureI
                 f"{image.path}: no chip SCI,{wcs.extver}, which {start.name} has",
                 "put another solution in force (hapctl wcs list, activate)",
             )
-        chip = chips[wcs.extver]
-        science, error = chip.science(), chip.error()
-        noise = np.zeros_like(science) if error is None else error
-        found.append(detect_sources(science, noise, chip.quality(), settings))
+        found.append(chip_detections(chips[wcs.extver], settings))
     return found
 
 
