@@ -1,16 +1,17 @@
 """The aperture cards (RA_APER, DEC_APER, PA_APER), moved with the WCS.
 
-They say where the aperture's reference point was commanded to be, and belong to the WCS that was commanded
-(OPUS): HST's pipeline never moves them, whatever solution it makes primary. A file that hapctl wrote
-says in APERWCS which WCS they were moved with. PA_V3 is telemetry, and stays.
+They say where the aperture's reference point was commanded to be, and belong to the pointing that was
+commanded (OPUS, IDC): HST's pipeline never moves them, whatever solution it makes primary. A file that
+hapctl wrote says in APERWCS which WCS they were moved with. PA_V3 is telemetry, and stays.
 """
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.astrometry.fits_cards import set_card
-from hapctl.processing.astrometry.mapping import tangent_basis
+from hapctl.processing.astrometry.mapping import pixel_to_sky, tangent_basis
 from hapctl.processing.astrometry.solution import ChipWcs
 from numpy.typing import NDArray
 
@@ -28,9 +29,18 @@ def directions_moved(old: ChipWcs, new: ChipWcs) -> Array:
 
     The same pixel offsets have plane coordinates CD u in either; the lengths of the vectors are left free.
     """
+    new = _at_pixel(new, old.crpix)
     inner = np.eye(3)
     inner[:2, :2] = new.cd_matrix @ np.linalg.inv(old.cd_matrix)
     return tangent_basis(*new.crval).T @ inner @ tangent_basis(*old.crval)
+
+
+def _at_pixel(chip: ChipWcs, crpix: tuple[float, float]) -> ChipWcs:
+    """Return a chip's WCS with its reference point at another pixel (1-based), for directions only."""
+    if chip.crpix == crpix:
+        return chip
+    ra, dec = pixel_to_sky(chip, crpix[0] - 1.0, crpix[1] - 1.0)
+    return replace(chip, crval=(float(ra), float(dec)))
 
 
 def move_aperture(header: "fits.Header", old: ChipWcs, new: ChipWcs, name: str = "") -> None:

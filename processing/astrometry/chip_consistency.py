@@ -44,17 +44,9 @@ def chip_offset_mas(solution: WcsSolution, reference: WcsSolution) -> tuple[floa
     """
     known = {chip.extver: chip for chip in reference.chips}
     first = solution.chips[0]
-    moved = directions_moved(known[first.extver], _at_pixel(first, known[first.extver].crpix))
+    moved = directions_moved(known[first.extver], first)
     offsets = [(_distance_mas(chip, known[chip.extver], moved), chip.extver) for chip in solution.chips[1:]]
     return max(offsets, default=(0.0, first.extver))
-
-
-def _at_pixel(chip: ChipWcs, crpix: tuple[float, float]) -> ChipWcs:
-    """Return a chip's WCS with its reference point at another pixel (1-based), for directions only."""
-    if chip.crpix == crpix:
-        return chip
-    ra, dec = pixel_to_sky(chip, crpix[0] - 1.0, crpix[1] - 1.0)
-    return replace(chip, crval=(float(ra), float(dec)))
 
 
 def _distance_mas(chip: ChipWcs, known: ChipWcs, moved: Array) -> float:

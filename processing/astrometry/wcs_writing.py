@@ -33,6 +33,7 @@ from hapctl.processing.astrometry.wcs_alternates import (
 from hapctl.processing.astrometry.wcs_cards import write_companion, write_science
 from hapctl.processing.astrometry.wcs_distortion import check_model, same_distortion, write_distortion
 from hapctl.processing.astrometry.wcscorr import add_rows
+from hapctl.processing.astrometry.wcsname import parse_wcsname
 from hapctl.processing.errors import RefusedError, UsageProblemError
 
 _COMPANIONS = frozenset({"ERR", "DQ", "SAMP", "TIME"})
@@ -301,16 +302,20 @@ def _archive_alternates(
 
 
 def aperture_wcs(found: Sequence[FoundSolution], first: FitsPart) -> Mapping[int, ChipWcs]:
-    """Return the WCS the aperture cards belong to, by EXTVER; nothing where that is no longer in the file."""
+    """Return the WCS the aperture cards belong to, by EXTVER; nothing where that is no longer in the file.
+
+    Cards that nobody moved belong to the pointing that was commanded: that of the distortion model (IDC),
+    from which a fit differs by a rigid movement; else of OPUS, which differs by the skew of the chip too.
+    """
     name = str(first.header.get(MOVED_WITH, "")).strip()
+    sound = [entry for entry in found if not entry.solution.problem]
     if name:
-        entry = next((e for e in found if e.solution.name == name and e.location.kind != "headerlet"), None)
+        chosen = [entry for entry in sound if entry.solution.name == name]
     else:
-        keys = {e.location.key: e for e in found if e.location.kind == "alternate"}
-        entry = keys.get(OPUS_KEY, found[0])
-    if entry is None:
-        return {}
-    return {chip.extver: chip for chip in entry.solution.chips}
+        models = [entry for entry in sound if parse_wcsname(entry.solution.name).kind == "idc"]
+        commanded = [entry for entry in sound if str(entry.location) == f"key {OPUS_KEY}"]
+        chosen = [*models, *commanded, *sound]
+    return {chip.extver: chip for entry in chosen[:1] for chip in entry.solution.chips}
 
 
 def solution_in_file(path: Path | str, name: str | None = None) -> WcsSolution:

@@ -25,6 +25,7 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
     RefusedError
         The folder can't be written.
     """
+    path = path.resolve()  # a link stays a link: what it leads to is replaced
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as stream:

@@ -4,15 +4,19 @@ import gzip
 import hashlib
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from hapctl.processing.astrometry.content_hash import transformation_sha256
 from hapctl.processing.astrometry.mapping import astropy_wcs, pixel_to_sky
+from hapctl.processing.astrometry.plane import PlaneFit, TangentPlane, moved_solution, sky_matrix
 from hapctl.processing.astrometry.reading import read_solutions
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.astrometry.wcs_update import update_wcs
+from hapctl.processing.astrometry.wcs_writing import apply_solution
 from hapctl.processing.errors import MissingFileError
 from support.commands import Runner
 from support.data import data_file, data_root
@@ -62,6 +66,42 @@ def test_everything_else_of_the_file_stays(updated_wfc: Path) -> None:
         assert after["ERR", 1].header["CD1_1"] == science["CD1_1"]
         assert after["DQ", 1].header["CTYPE1"] == "RA---TAN"
         assert after[0].header["NEXTEND"] == len(after) - 1
+
+
+def test_an_earlier_fit_stays_as_headerlet_and_the_aperture_goes_back(
+    updated_wfc: Path, tmp_path: Path
+) -> None:
+    old = primary(updated_wfc)
+    matrix = sky_matrix(PlaneFit.similarity(np.array([0.3, 0.1]), 0.01), TangentPlane(*old.chips[0].crval))
+    fit = replace(moved_solution(old, matrix), name="IDC_postsm4-FIT_SVM_GAIADR3")
+    fitted, again = tmp_path / "j94f05bgq_flt.fits", tmp_path / "again_flt.fits"
+    apply_solution(updated_wfc, fitted, fit)
+    done = update_wcs(fitted, again, [data_root() / "acs_wfc_reference"])
+    assert done.previous == fit.name
+    found = {str(entry.location): entry.solution for entry in read_solutions(again)}
+    for ours, theirs in zip(found["primary"].chips, old.chips, strict=True):
+        assert (ours.crval, ours.cd) == (theirs.crval, theirs.cd)
+    headerlets = {s.name: s for place, s in found.items() if place.startswith("HDRLET")}
+    assert transformation_sha256(headerlets[fit.name]) == transformation_sha256(fit)
+    angles = [fits.getheader(path, ("SCI", 1))["PA_APER"] for path in (updated_wfc, fitted, again)]
+    assert abs(angles[1] - angles[0]) == pytest.approx(0.01, abs=1e-3)
+    assert angles[2] == pytest.approx(angles[0], abs=2e-9)
+
+
+def test_where_astropy_begins_its_tables_leaves_no_trace(updated_wfc: Path, tmp_path: Path) -> None:
+    """CRVAL and CD are the same with and without tables: nothing was evaluated through them."""
+    path, out = tmp_path / "j94f05bgq_flt.fits", tmp_path / "out.fits"
+    with fits.open(data_file(WFC)) as hdus:
+        hdus[0].header["NPOLFILE"] = hdus[0].header["D2IMFILE"] = "N/A"
+        hdus.writeto(path, output_verify="silentfix")
+    update_wcs(path, out, [data_root() / "acs_wfc_reference"])
+    for ours, theirs in zip(primary(out).chips, primary(updated_wfc).chips, strict=True):
+        assert (ours.crval, ours.cd, ours.npol, ours.d2im) == (
+            theirs.crval,
+            theirs.cd,
+            (None, None),
+            (None, None),
+        )
 
 
 def cut(source: Path, target: Path, extver: int, corner: tuple[int, int], size: tuple[int, int]) -> None:

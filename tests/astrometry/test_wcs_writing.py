@@ -140,7 +140,7 @@ def test_the_aperture_moves_rigidly_with_the_chips(science: Path, tmp_path: Path
 
 
 def test_the_archive_never_moved_the_aperture(tmp_path: Path) -> None:
-    """In a real file it belongs to OPUS, whatever its primary WCS is."""
+    """In a real file it belongs to the pointing, whatever its primary WCS is."""
     path, out = data_file("headers/sample_svm_flt.fits"), tmp_path / "out.fits"
     done = apply_solution(path, out, solution_in_file(path, "HDRLET 3"))
     before, after = (fits.getheader(p, ("SCI", 1)) for p in (path, out))
@@ -148,7 +148,7 @@ def test_the_archive_never_moved_the_aperture(tmp_path: Path) -> None:
     shift = [
         a - b
         for a, b in zip(
-            found["IDC_w3m18525i-GSC240"].chips[0].crval, found["OPUS"].chips[0].crval, strict=True
+            found["IDC_w3m18525i-GSC240"].chips[0].crval, found["IDC_w3m18525i"].chips[0].crval, strict=True
         )
     ]
     assert after["DEC_APER"] - before["DEC_APER"] == pytest.approx(shift[1], abs=1e-7)
@@ -347,6 +347,24 @@ def test_a_full_disk_loses_nothing(science: Path, monkeypatch: pytest.MonkeyPatc
     assert os.listdir(science.parent) == [science.name]
     assert told[0].before_sha256 == hashlib.sha256(before).hexdigest()
     assert apply_solution(science, science, new).changed
+
+
+def test_a_link_stays_a_link_and_rights_stay(science: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / science.name
+    link.parent.mkdir()
+    link.symlink_to(science)
+    science.chmod(0o640)
+    apply_solution(link, link, moved(read_solutions(science)[0].solution))
+    assert link.is_symlink()
+    assert read_solutions(science)[0].solution.name == FIT
+    assert science.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_without_science_extensions_is_refused(tmp_path: Path) -> None:
+    path = data_file("wfpc2_omegacen/u40x010hm_c0f.fits")
+    with pytest.raises(RefusedError, match="no SCI extension") as told:
+        apply_solution(path, tmp_path / "out.fits", read_solutions(path)[0].solution)
+    assert "hapctl wcs update" in told.value.remedy
 
 
 def test_the_solution_of_a_file_by_name_or_place(science: Path) -> None:
