@@ -4,7 +4,8 @@ What people need to build their own pipeline can be imported from here; nothing 
 asked for. The functions take arrays or open exposures and return arrays or frozen dataclasses, so that any
 step can be swapped for one's own. `open_exposures` opens files; `measure_exposures`, `compare_exposures` and
 `drizzle_exposures` are AstroDrizzle's seven steps; `static_masks`, `measure_skies`, `combine_rows`,
-`blot_rows`, `find_hits` and `drizzle_image` are single ones; `write_product` writes what comes out.
+`blot_rows`, `find_hits` and `drizzle_image` are single ones; `write_product` writes what comes out;
+`find_sources` finds and measures the sources of an exposure or a product.
 """
 
 from importlib import import_module
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         prepare_drizzle,
     )
     from hapctl.processing.imaging.grid import OutputGrid, map_to_grid, north_up_grid
+    from hapctl.processing.imaging.image_sources import ImageSources, SettingsChange, find_sources
     from hapctl.processing.imaging.mask_file import PackedMask, read_mask, write_mask
     from hapctl.processing.imaging.observer import Observer
     from hapctl.processing.imaging.open_files import OpenFiles
@@ -64,6 +66,7 @@ __all__ = [
     "DrizzledImage",
     "ExposureNoise",
     "FinalParameters",
+    "ImageSources",
     "InputChip",
     "MedianParameters",
     "Observer",
@@ -73,6 +76,7 @@ __all__ = [
     "PreparedChip",
     "ProductDescription",
     "SeparateParameters",
+    "SettingsChange",
     "Single",
     "SkyParameters",
     "StaticMaskParameters",
@@ -88,6 +92,7 @@ __all__ = [
     "drizzle_exposures",
     "drizzle_image",
     "find_hits",
+    "find_sources",
     "map_to_grid",
     "measure_exposures",
     "measure_skies",
@@ -122,6 +127,7 @@ _MODULES = {
         "prepare_drizzle",
     ),
     "grid": ("OutputGrid", "map_to_grid", "north_up_grid"),
+    "image_sources": ("ImageSources", "SettingsChange", "find_sources"),
     "mask_file": ("PackedMask", "read_mask", "write_mask"),
     "observer": ("Observer",),
     "open_files": ("OpenFiles",),
