@@ -1,10 +1,10 @@
 """The entry point: a click group that imports a command only when it is called."""
 
-import importlib
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
+from hapctl.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one-line help); kept here so that --help imports nothing
@@ -47,25 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands live in modules that are imported on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hapctl")
 @click.option("--home", type=click.Path(file_okay=False), help="Where all state lives (HAPCTL_HOME).")
 @click.option("--database", metavar="URL", help="PostgreSQL to use in place of the embedded one.")
@@ -90,6 +72,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     run_and_exit(cli, sys.argv[1:] if argv is None else argv)
 
 
-def command_for(name: str) -> Any:
+def command_for(name: str) -> click.Command | None:
     """Return the click command of that name (for tests and documentation)."""
     return cli.get_command(click.Context(cli), name)

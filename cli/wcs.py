@@ -1,8 +1,7 @@
 """``hapctl wcs``: the group of commands on WCS solutions; each lives in a module imported on first use."""
 
-import importlib
-
 import click
+from hapctl.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one-line help)
@@ -24,24 +23,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class WcsGroup(click.Group):
-    """The group; its help imports none of the commands."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=WcsGroup)
+@click.group(cls=LazyGroup, table=COMMANDS)
 def wcs() -> None:
     """List, compare, explain, activate, move and write WCS solutions."""
