@@ -322,8 +322,10 @@ def _record_solutions(
         what = "primary WCS" if chosen.is_primary else f"{chosen.wcsname}, by {preference.name},"
         reason = f"{what} of {content.facts.rootname}_{content.facts.suffix}"
         activate(connection, run_id, {exposure_id: chosen.solution_id}, reason, origin="ingest")
-    problem = rows[0].problem
-    return f"its primary WCS is not put in force: {problem}" if problem else ""
+    if not rows[0].problem:
+        return ""
+    instead = "" if chosen is None else f"; {chosen.wcsname} is"
+    return f"its primary WCS is not put in force: {rows[0].problem}{instead}"
 
 
 def _exposure_row(facts: ExposureFacts) -> ExposureRow:
