@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from hapctl.processing.astrometry.fitting import Geometry
 from hapctl.processing.astrometry.list_alignment import MatchSettings
 from hapctl.processing.errors import UsageProblemError
+
+_RETIRED = frozenset({"minimum_stars", "most_log10_chance"})
+"""Entries of rules of version 1 that nothing is judged by any more."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class AcceptanceRule:
     search_radius_arcsec, search_roll_deg, search_tolerance_arcsec : float
         Reach and tolerance of the search for the offset to the catalog.
     relative_radius_arcsec, relative_roll_deg, relative_tolerance_arcsec : float
-        The same between exposures of a visit.
+        The same between exposures of different guide-star sets.
     relative_match_arcsec, absolute_match_arcsec : float
         The tightest tolerance of a match.
     error_floor_mas : float
@@ -33,12 +35,8 @@ class AcceptanceRule:
         Pairs whose magnitude difference departs more from the usual are left out.
     most_stars : int
         The brightest so many sources of an exposure take part.
-    minimum_stars : dict
-        Least number of stars for each geometry.
     decoys : int
         Number of decoys; none may score as high as the true list.
-    most_log10_chance : float
-        Of the search's peak: the decimal logarithm of the chance of one as high anywhere in the search.
     most_rotation_deg, most_scale_change, most_shift_arcsec : float
         Limits of a plausible correction to the starting WCS; the first two of relative fits too.
     most_rms_mas : float
@@ -84,17 +82,15 @@ class AcceptanceRule:
     search_radius_arcsec: float = 5.0
     search_roll_deg: float = 0.12
     search_tolerance_arcsec: float = 0.1
-    relative_radius_arcsec: float = 3.0
-    relative_roll_deg: float = 0.02
+    relative_radius_arcsec: float = 5.0
+    relative_roll_deg: float = 0.12
     relative_tolerance_arcsec: float = 0.1
     relative_match_arcsec: float = 0.01
     absolute_match_arcsec: float = 0.02
     error_floor_mas: float = 0.5
     magnitude_limit: float = 3.0
     most_stars: int = 2000
-    minimum_stars: Mapping[str, int] = field(default_factory=lambda: {"shift": 4, "rshift": 6, "rscale": 8})
     decoys: int = 200
-    most_log10_chance: float = -5.0
     most_rotation_deg: float = 0.2
     most_scale_change: float = 1e-3
     most_shift_arcsec: float = 6.0
@@ -128,20 +124,23 @@ class AcceptanceRule:
 
     @classmethod
     def from_content(cls, name: str, version: int, content: Mapping[str, Any]) -> "AcceptanceRule":
-        """From a policy row.
+        """From a policy row; what it lacks is as in the default rule.
+
+        Rows of version 1 chose a geometry by the number of stars and judged the search's peak: priors and
+        the expected chance matches have taken the place of these entries, which are passed over.
 
         Raises
         ------
         UsageProblemError
             The row names something that this software does not know.
         """
-        unknown = set(content) - {f.name for f in fields(cls)}
+        unknown = set(content) - {f.name for f in fields(cls)} - _RETIRED
         if unknown:
             raise UsageProblemError(
                 f"policy {name} version {version}: unknown entries {', '.join(sorted(unknown))}",
                 "correct the policy, or use the hapctl that wrote it",
             )
-        return replace(cls(name, version), **content)
+        return replace(cls(name, version), **{k: v for k, v in content.items() if k not in _RETIRED})
 
     def absolute_settings(self) -> MatchSettings:
         """How the stars of a group are matched with a catalog."""
@@ -151,7 +150,6 @@ class AcceptanceRule:
             tolerance=self.search_tolerance_arcsec,
             floor=self.error_floor_mas / 1e3,
             least_tolerance=self.absolute_match_arcsec,
-            minimum=tuple(self.minimum_stars.items()),
             magnitude_limit=self.magnitude_limit,
         )
 
@@ -212,13 +210,12 @@ class Evidence:
 
     Attributes
     ----------
-    geometry : str
     stars : int
         Used by the fit.
     decoy_score : int
         The most stars that a decoy matched.
     log10_chance : float
-        Of the search's peak; 0 is certain.
+        Of the search's peak, for the record; 0 is certain, or no histogram was made.
     rotation_deg, scale : float
         Of the fit; scale 1 changes nothing.
     shift_arcsec : float
@@ -232,12 +229,11 @@ class Evidence:
     method : str
         ``relative``, ``direct`` or ``histogram``.
     log10_expected : float or None
-        Decimal logarithm of the expected number of chance matches; None where it was not asked for, and
-        `log10_chance` is judged in its place.
+        Decimal logarithm of the expected number of chance matches; None where it is not known.
     confirmed : int
         Stars among `stars` that are seen in two exposures or more.
-    decoys : int or None
-        Decoys tried; None: as many as the rule says.
+    decoys : int
+        Decoys tried.
     departures : tuple of Departure
     chi_log10_chance : float or None
         Decimal logarithm of the chance of residuals as large as those of the catalog's stars.
@@ -249,7 +245,6 @@ class Evidence:
         Chi-squared of the same stars under the solution before, less that under the new one.
     """
 
-    geometry: Geometry
     stars: int
     decoy_score: int
     log10_chance: float
@@ -262,7 +257,7 @@ class Evidence:
     method: str = "histogram"
     log10_expected: float | None = None
     confirmed: int = 0
-    decoys: int | None = None
+    decoys: int = 0
     departures: tuple[Departure, ...] = ()
     chi_log10_chance: float | None = None
     roll_freedom: float | None = None
@@ -292,50 +287,6 @@ class Verdict:
 def refused(code: str, reason: str) -> Verdict:
     """A refusal before there was any fit to judge."""
     return Verdict(False, code, reason)
-
-
-def judge(evidence: Evidence, rule: AcceptanceRule) -> Verdict:
-    """Apply a rule to the evidence of a fit.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    rule : AcceptanceRule
-
-    Returns
-    -------
-    Verdict
-    """
-    broken = [*_too_few(evidence, rule), *_not_significant(evidence, rule), *implausible(evidence, rule)]
-    broken += disagreeing(evidence, rule)
-    if broken:
-        return Verdict(False, broken[0][0], "; ".join(text for _, text in broken))
-    return Verdict(True, "accepted", _summary(evidence, rule))
-
-
-def _summary(evidence: Evidence, rule: AcceptanceRule) -> str:
-    return (
-        f"{evidence.stars} stars ({evidence.geometry}), rms {evidence.rms_mas:.1f} mas at most in a "
-        f"coordinate; no decoy of {rule.decoys} matched more than {evidence.decoy_score}"
-    )
-
-
-def _too_few(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
-    least = rule.minimum_stars[evidence.geometry]
-    if evidence.stars >= least:
-        return []
-    return [("too-few-stars", f"{evidence.stars} stars matched, a {evidence.geometry} fit needs {least}")]
-
-
-def _not_significant(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
-    broken = []
-    if evidence.decoy_score >= evidence.stars:
-        text = f"one of {rule.decoys} decoys matched {evidence.decoy_score} stars, the true list"
-        broken.append(("decoy-scores-as-high", f"{text} {evidence.stars}"))
-    if not evidence.log10_chance <= rule.most_log10_chance:
-        text = f"unrelated lists agree as well with a chance of 10^{evidence.log10_chance:.1f}"
-        broken.append(("chance-limit", f"{text}, 10^{rule.most_log10_chance:g} is allowed"))
-    return broken
 
 
 def implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:

@@ -8,14 +8,7 @@ of them scores as high. Positions are tangent-plane coordinates in arcsec.
 from collections.abc import Iterator
 
 import numpy as np
-from hapctl.processing.astrometry.list_alignment import (
-    FIRST_MATCH,
-    MatchSettings,
-    StarList,
-    align_lists,
-    search,
-)
-from hapctl.processing.astrometry.matching import match_mutual
+from hapctl.processing.astrometry.list_alignment import StarList
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -55,51 +48,6 @@ def decoy_lists(
         shift = _shift(random, size, radius, plain=bool(np.all(sign > 0)))
         points = low + np.mod(sign * (reference.points - low) + shift, size)
         yield StarList(points, reference.errors, reference.magnitudes)
-
-
-def best_decoy_score(
-    sources: StarList,
-    reference: StarList,
-    settings: MatchSettings,
-    *,
-    count: int,
-    tolerance: float,
-    least: int,
-    seed: int = 0,
-) -> int:
-    """The most stars that any decoy matches, found, fitted and tightened as the true list was.
-
-    Parameters
-    ----------
-    sources, reference : StarList
-    settings : MatchSettings
-    count : int
-        Number of decoys.
-    tolerance : float
-        Tolerance of the true list's last match, arcsec.
-    least : int
-        What the true list matched. A decoy that brings fewer pairs together even loosely is followed no
-        further, and that looser number is its score.
-    seed : int
-        Of the decoys.
-
-    Returns
-    -------
-    int
-    """
-    decoys = decoy_lists(reference, settings.radius, count, seed)
-    return max((_score(sources, decoy, settings, tolerance, least) for decoy in decoys), default=0)
-
-
-def _score(sources: StarList, decoy: StarList, settings: MatchSettings, tolerance: float, least: int) -> int:
-    peak = search(sources, decoy, settings)
-    if peak is None:
-        return 0
-    loose, _ = match_mutual(peak.fit(sources.points), decoy.points, FIRST_MATCH * settings.tolerance)
-    if len(loose) < least:
-        return len(loose)
-    result = align_lists(sources, decoy, settings, last_tolerance=tolerance, peak=peak)
-    return 0 if result is None else result.count
 
 
 def _shift(random: np.random.Generator, size: Array, radius: float, *, plain: bool) -> Array:

@@ -166,10 +166,9 @@ def _searches(rule: AcceptanceRule, inside: bool, years: float) -> list[Search]:
     settings = rule.relative_settings()
     least = settings.least_tolerance + motion
     settings = replace(settings, least_tolerance=least, tolerance=settings.tolerance + motion)
-    wide = replace(settings, radius=rule.search_radius_arcsec, roll_deg=rule.search_roll_deg)
     near = replace(settings, radius=rule.set_radius_arcsec, roll_deg=rule.set_roll_deg)
     searches = [Search("relative", near, roll_sigma_deg=0.002, scale_sigma=1e-4)] if inside else []
-    return [*searches, Search("relative", wide, roll_sigma_deg=0.05, scale_sigma=1e-4)]
+    return [*searches, Search("relative", settings, roll_sigma_deg=0.05, scale_sigma=1e-4)]
 
 
 def _evidence(
@@ -210,7 +209,6 @@ def match_evidence(
     centre = sources.points[match.source].mean(axis=0)
     shift = match.fit(centre[None, :])[0] - centre
     return Evidence(
-        geometry="rscale",
         stars=match.count,
         decoy_score=score,
         log10_chance=match.peak_log10_chance,

@@ -22,12 +22,13 @@ from hapctl.processing.astrometry.group_matching import Association, CatalogMatc
 from hapctl.processing.astrometry.joint_model import ExposurePrior, JointProblem, JointSolution
 from hapctl.processing.astrometry.joint_restraints import TRUSTED
 from hapctl.processing.astrometry.match_judging import judge_match
-from hapctl.processing.astrometry.relative_alignment import exposure_residual
 from hapctl.processing.astrometry.star_dependence import star_dependence
 from hapctl.processing.astrometry.tie_figures import StarTies, star_ties
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+HELD_ROLL = 2e-6
+"""Radian: with a prior as narrow, someone wants the roll held, and the stars are not asked about it."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,17 @@ def _mean_residuals(problem: JointProblem, solution: JointSolution) -> tuple[Exp
     for place, exposure in enumerate(problem.exposures):
         mine = tied & (sources.exposure == place)
         errors = solution.rescaling * np.hypot(sources.errors[mine], floor)
-        residuals.append(exposure_residual(exposure.rootname, solution.residuals[mine], errors))
+        residuals.append(_exposure_residual(exposure.rootname, solution.residuals[mine], errors))
     return tuple(residuals)
+
+
+def _exposure_residual(rootname: str, residuals: Array, errors: Array) -> ExposureResidual:
+    """Weighted mean residual of an exposure's stars and its error; arrays in arcsec."""
+    if len(errors) == 0:
+        return ExposureResidual(rootname, 0, 0.0, 0.0)
+    mean = np.average(residuals, axis=0, weights=1.0 / errors**2)
+    error = 1.0 / np.sqrt(np.sum(1.0 / errors**2))
+    return ExposureResidual(rootname, len(errors), float(1e3 * np.hypot(*mean)), float(1e3 * error))
 
 
 def _used_common(problem: JointProblem, solution: JointSolution) -> NDArray[np.bool_]:
@@ -288,6 +298,8 @@ def _roll_freedom(problem: JointProblem, solution: JointSolution) -> float | Non
         if not places:
             continue
         prior = np.radians(problem.exposures[places[0]].prior.roll_deg)
+        if prior <= HELD_ROLL:
+            continue
         departed = abs(float(np.median(solution.corrections[places, 2]))) / prior
         of_prior = 1.0 / (prior * max(1.0, departed / TRUSTED)) ** 2
         error = min(float(solution.covariance[6 * place + 2, 6 * place + 2]) for place in places)

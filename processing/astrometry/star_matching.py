@@ -13,7 +13,7 @@ import numpy as np
 from hapctl.processing.astrometry.chance import SearchFigures, local_density
 from hapctl.processing.astrometry.decoys import decoy_lists
 from hapctl.processing.astrometry.few_stars import MOST_FEW, MOST_PAIRS, SIGMAS, best_place, pairs_in_reach
-from hapctl.processing.astrometry.fitting import robust_weights
+from hapctl.processing.astrometry.fitting import held_fit, robust_weights
 from hapctl.processing.astrometry.list_alignment import MatchSettings, StarList, search
 from hapctl.processing.astrometry.matching import match_mutual
 from hapctl.processing.astrometry.plane import PlaneFit
@@ -222,41 +222,6 @@ def _fitted(
         fit = held_fit(points, stars, weights / errors**2, about, how.roll_sigma_deg, how.scale_sigma)
     residuals = fit(points) - stars
     return fit, residuals, robust_weights(residuals, errors)
-
-
-def held_fit(
-    points: Array, stars: Array, weights: Array, about: Array, roll_sigma_deg: float, scale_sigma: float
-) -> PlaneFit:
-    """The similarity that takes points to stars, its roll and scale held near none by Gaussian priors.
-
-    Parameters
-    ----------
-    points, stars : ndarray, shape (n, 2)
-        Arcsec.
-    weights : ndarray, shape (n,)
-        Inverse variances of a coordinate, per arcsec squared.
-    about : ndarray, shape (2,)
-        Centre of roll and scale.
-    roll_sigma_deg, scale_sigma : float
-        Standard deviations of the priors.
-    """
-    arm = points - about
-    difference = stars - points
-    ones, zeros = np.ones(len(points)), np.zeros(len(points))
-    design = np.concatenate(
-        [
-            np.column_stack([ones, zeros, arm[:, 0], -arm[:, 1]]),
-            np.column_stack([zeros, ones, arm[:, 1], arm[:, 0]]),
-        ]
-    )
-    both = np.concatenate([weights, weights])
-    normal = (design * both[:, None]).T @ design
-    normal[2, 2] += 1.0 / scale_sigma**2
-    normal[3, 3] += 1.0 / np.radians(roll_sigma_deg) ** 2
-    right = (design * both[:, None]).T @ np.concatenate([difference[:, 0], difference[:, 1]])
-    dx, dy, grow, turn = np.linalg.lstsq(normal, right, rcond=1e-14)[0]
-    matrix = np.array([[1.0 + grow, -turn], [turn, 1.0 + grow]])
-    return PlaneFit(about + np.array([dx, dy]) - matrix @ about, matrix)
 
 
 def decoy_score(sources: StarList, reference: StarList, how: Search, *, count: int, least: int) -> int:

@@ -98,8 +98,7 @@ def acceptance_rule(parameters: TweakParameters, scale: float) -> AcceptanceRule
     rule = replace(rule, name="tweak", **numbers)  # type: ignore[arg-type]
     least = parameters.match.minobj
     if least is not None:
-        needed = {geometry: max(least, number) for geometry, number in rule.minimum_stars.items()}
-        rule = replace(rule, minimum_stars=needed, least_stars=least, least_confirmed_stars=least)
+        rule = replace(rule, least_stars=least, least_confirmed_stars=least)
     most = parameters.sources.nbright
     return rule if most is None else replace(rule, most_stars=most)
 

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from numpy.linalg import LinAlgError
 from support.random_field_outcomes import field_outcome, quick_outcome
 from support.random_fields import STAR_COUNTS
 
@@ -30,7 +31,11 @@ def worked(seed: int) -> dict[str, Any]:
     """One field as a plain row."""
     started = time.process_time()
     whole = seed % WHOLE == 0
-    row: dict[str, Any] = (field_outcome if whole else quick_outcome)(seed).row()
+    try:
+        row: dict[str, Any] = (field_outcome if whole else quick_outcome)(seed).row()
+    except (ValueError, LinAlgError) as problem:
+        row = {"true_stars": -1, "exposures": [], "false": False, "torn": False, "decoys": False}
+        row["broken"] = repr(problem)
     return row | {"seed": seed, "seconds": round(time.process_time() - started, 3)}
 
 
@@ -50,9 +55,11 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
             codes[row["true_stars"]][exposure["code"]] += exposure["frame"] != "catalog"
     false = [row["seed"] for row in rows if row["false"]]
     torn = [row["seed"] for row in rows if row["torn"]]
+    broken = [row["seed"] for row in rows if "broken" in row]
     lines = [
         f"{len(rows)} fields, {sum(exposures.values())} exposures, {sum(accepted.values())} accepted, "
         f"false: {len(false)} {false[:10]}, exposures that lie wrong on each other: {len(torn)} {torn[:10]}",
+        f"fields that ended in an error: {len(broken)} {broken[:10]}",
         f"fields with decoys: {sum(row['decoys'] for row in rows)}; "
         f"{sum(row['seconds'] for row in rows) / max(len(rows), 1):.3f} s a field",
     ]
