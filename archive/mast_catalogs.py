@@ -121,6 +121,7 @@ def _service(service: RemoteService, deadline: Deadline) -> Any:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     api = ServiceAPI(session=session)
+    api.TIMEOUT = service.timeout + 60.0  # the deadline is ours; its own would come as another kind of error
     path = {"path": "panstarrs/{data_release}/{table}.json", "args": {"data_release": "dr2", "table": "mean"}}
     api.set_service_params({"panstarrs": path}, "catalogs", True)
     api.REQUEST_URL = f"{service.url.rstrip('/')}/api/v0.1/"

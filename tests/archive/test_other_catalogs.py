@@ -16,6 +16,7 @@ from hapctl.archive.reference_catalogs import ReferenceServices, find_catalog, r
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.sky_region import parse_region
 from hapctl.archive.tap_answers import RemoteService
+from hapctl.archive.vizier_catalogs import fetch_vizier
 from support.http_service import HttpFaults, HttpService
 from support.http_service import mast_catalogs as mast_answers
 from support.other_catalogs import FIELD, first_panstarrs, gsc_table, second_panstarrs, two_mass_table
@@ -207,13 +208,11 @@ def test_an_answer_serves_again_and_offline(catalog, run, vizier, mast):
         (Faults(html=True), "not a VOTable"),
     ],
 )
-def test_vizier_in_trouble_leaves_no_row(catalog, run, vizier, faults, message):
+def test_vizier_in_trouble_is_told(vizier, faults, message):
     vizier.faults = faults
     with pytest.raises(ServiceUnavailableError, match=message) as caught:
-        asked(catalog, run, "2MASS", vizier, retries=0)
+        fetch_vizier(REGION.circle, "2mass", patient(vizier.url, retries=0))
     assert "HAPCTL_SERVICES_VIZIER" in caught.value.remedy
-    with catalog.begin() as connection:
-        assert list_queries(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -229,13 +228,28 @@ def test_vizier_in_trouble_leaves_no_row(catalog, run, vizier, faults, message):
         (HttpFaults(drip=0.01), "no answer within 0.6 s"),
     ],
 )
-def test_mast_in_trouble_leaves_no_row(catalog, run, mast, faults, message):
+def test_mast_in_trouble_is_told(mast, faults, message):
     mast.faults = faults
+    service = patient(mast.url, retries=0, timeout=0.6 if "within" in message else 20.0)
     with pytest.raises(ServiceUnavailableError, match=message) as caught:
-        asked(catalog, run, "PS1DR2", mast, retries=0, timeout=0.6 if "within" in message else 20.0)
+        mast_catalogs.fetch_panstarrs(REGION.circle, "ps1dr2", service)
     assert "--offline" in caught.value.remedy
+
+
+def test_trouble_leaves_no_row(catalog, run, vizier, mast):
+    vizier.faults, mast.faults = Faults(drop_rows=1), HttpFaults(cut=0.5)
+    for name, service in (("2MASS", vizier), ("PS1DR2", mast)):
+        with pytest.raises(ServiceUnavailableError):
+            asked(catalog, run, name, service, retries=0)
     with catalog.begin() as connection:
         assert list_queries(connection) == []
+
+
+def test_a_refusal_is_not_repeated(mast):
+    mast.faults = HttpFaults(failures=-1, status=404)
+    with pytest.raises(ServiceUnavailableError):
+        mast_catalogs.fetch_panstarrs(REGION.circle, "ps1dr2", patient(mast.url, retries=3))
+    assert len(mast.requests) == 1
 
 
 def test_mast_recovers(catalog, run, mast, objects):
@@ -251,18 +265,18 @@ def test_mast_recovers(catalog, run, mast, objects):
         ({"stray": True}, r"1 of \d+ rows lie outside"),
     ],
 )
-def test_what_is_cut_in_silence_or_from_elsewhere_is_found_out(catalog, run, objects, spoilt, message):
+def test_what_is_cut_in_silence_or_from_elsewhere_is_found_out(objects, spoilt, message):
     with (
         HttpService(mast_answers(objects, **spoilt)) as service,
         pytest.raises(ServiceUnavailableError, match=message),
     ):
-        asked(catalog, run, "PS1DR2", service, retries=0)
+        mast_catalogs.fetch_panstarrs(REGION.circle, "ps1dr2", patient(service.url, retries=0))
 
 
-def test_a_full_page_is_too_large(catalog, run, mast, monkeypatch):
+def test_a_full_page_is_too_large(mast, monkeypatch):
     monkeypatch.setattr(mast_catalogs, "PAGE_ROWS", 100)
     with pytest.raises(AnswerTooLargeError, match="more than 100 objects"):
-        asked(catalog, run, "PS1DR2", mast)
+        mast_catalogs.fetch_panstarrs(REGION.circle, "ps1dr2", patient(mast.url))
 
 
 def test_an_empty_field_is_an_answer(catalog, run, mast):
@@ -272,10 +286,9 @@ def test_an_empty_field_is_an_answer(catalog, run, mast):
     assert (len(found.stars), found.covered_fraction, len(found.query_ids)) == (0, 1.0, 1)
 
 
-def test_nobody_listens(catalog, run):
-    services = ReferenceServices(mast=patient(refused_url(), retries=0))
+def test_nobody_listens():
     with pytest.raises(ServiceUnavailableError, match="no connection: Connection refused"):
-        reference_sources(catalog, run.id, [REGION], name="PS1", services=services)
+        mast_catalogs.fetch_panstarrs(REGION.circle, "ps1dr2", patient(refused_url(), retries=0))
 
 
 def test_a_catalog_without_service_is_a_usage_error(catalog, run):

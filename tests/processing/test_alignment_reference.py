@@ -180,7 +180,7 @@ def product(path, *, name="SCI", wcsname="IDC_abc-FIT_SVM_GAIAeDR3", stars=40, s
     for column, row, flux in zip(x, y, 10 ** random.uniform(0.5, 2.5, stars), strict=True):
         image += flux / (2 * np.pi) * np.exp(-0.5 * ((columns - column) ** 2 + (rows - row) ** 2))
     header = wcs.to_header()
-    header["WCSNAME"] = wcsname
+    header["WCSNAME"], header["BUNIT"] = wcsname, "ELECTRONS/S"
     primary = fits.Header({"EXPSTART": 55197.0, "EXPEND": 55198.0, "EXPTIME": 1000.0, "DETECTOR": "WFC"})
     science = fits.ImageHDU(image.astype(np.float32), header, name="SCI")
     parts = [fits.PrimaryHDU(header=primary), science]
