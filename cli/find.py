@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _SHOWN = 10
-_RANGES = ("flux", "snr", "magnitude", "sharpness", "roundness")
+_RANGES = ("flux", "snr", "magnitude", "peak", "sharpness", "roundness")
 
 
 @click.command()
@@ -28,6 +28,7 @@ _RANGES = ("flux", "snr", "magnitude", "sharpness", "roundness")
 @click.option("--flux", metavar="MIN:MAX", help="Keep this range; either end may be left out.")
 @click.option("--snr", metavar="MIN:MAX", help="The same for the signal-to-noise ratio.")
 @click.option("--magnitude", metavar="MIN:MAX", help="The same for -2.5 log of flux per second.")
+@click.option("--peak", metavar="MIN:MAX", help="The same for the brightest pixel, background and all.")
 @click.option(
     "--sharpness", metavar="MIN:MAX", help="The same: a star has 1, cosmic rays more, galaxies less."
 )
@@ -58,6 +59,7 @@ _RANGES = ("flux", "snr", "magnitude", "sharpness", "roundness")
 )
 @click.option("--overwrite", is_flag=True, help="Replace older files.")
 @click.option("--threads", type=click.IntRange(min=1), help="Chips at once; the sources are the same.")
+@click.option("--max-memory", metavar="SIZE", help="Refuse work predicted to need more, such as 2GB.")
 @json_option
 @click.pass_context
 def find(ctx: click.Context, file: Path, **options: Any) -> int:
@@ -80,7 +82,7 @@ def find(ctx: click.Context, file: Path, **options: Any) -> int:
     from hapctl.cli.settings import settings_from
     from hapctl.processing.imaging.image_sources import SettingsChange, find_sources
 
-    settings = settings_from(ctx, threads=options["threads"])
+    settings = settings_from(ctx, threads=options["threads"], memory_limit=options["max_memory"])
     limits = _limits(options)
     places = _places(file, options)
     change = SettingsChange(options["fwhm"], options["threshold"])
@@ -89,6 +91,7 @@ def find(ctx: click.Context, file: Path, **options: Any) -> int:
         change,
         extvers=options["chips"],
         threads=settings.threads,
+        memory_limit=settings.memory_limit,
         origin=cast("LookupOrigin", settings.lookup_origin),
     )
     kept = _narrowed(found, limits, options)

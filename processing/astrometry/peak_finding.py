@@ -228,3 +228,11 @@ def roundness_of(image: NDArray[np.float32], x: Array, y: Array) -> Array:
     a, b = (2 * sums[:, 1] - sums[:, 0] - sums[:, 2] for sums in (along_x, along_y))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((a > 0) & (b > 0), 2.0 * (a - b) / (a + b), np.nan)
+
+
+def peak_of(image: NDArray[np.float32], x: Array, y: Array) -> Array:
+    """The pixels in which positions (0-based) lie, shape (n,)."""
+    ny, nx = image.shape
+    column = np.clip(np.rint(x).astype(np.intp), 0, nx - 1)
+    row = np.clip(np.rint(y).astype(np.intp), 0, ny - 1)
+    return image[row, column].astype(np.float64)

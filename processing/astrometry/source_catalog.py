@@ -13,7 +13,7 @@ import numpy as np
 from hapctl.processing.astrometry.detection import UNFIT, Detections, SourceFlag, detect_sources
 from hapctl.processing.astrometry.ds9_regions import RegionList
 from hapctl.processing.astrometry.mapping import pixel_to_sky, sky_to_pixel
-from hapctl.processing.astrometry.peak_finding import DetectionSettings, roundness_of
+from hapctl.processing.astrometry.peak_finding import DetectionSettings, peak_of, roundness_of
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolution
 from hapctl.processing.errors import UsageProblemError
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,7 @@ Range = tuple[float | None, float | None]
 """Least and greatest value that stay; None leaves an end open."""
 
 FLOAT_COLUMNS = (
-    "x", "y", "x_err", "y_err", "ra", "dec", "flux", "snr", "magnitude", "sharpness", "roundness",
+    "x", "y", "x_err", "y_err", "ra", "dec", "flux", "snr", "magnitude", "peak", "sharpness", "roundness",
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ class SourceCatalog:
         Flux (units of the image) and its ratio to its error.
     magnitude : ndarray
         -2.5 log10 of the flux per second, or the list's own.
+    peak : ndarray
+        The pixel that holds the position, units of the image, background and all.
     sharpness, roundness : ndarray
         As `detection.Detections` and `peak_finding.roundness_of` define them; a star has about 1 and 0.
     flags : ndarray, int32
@@ -74,6 +76,7 @@ class SourceCatalog:
     flux: Array
     snr: Array
     magnitude: Array
+    peak: Array
     sharpness: Array
     roundness: Array
     flags: NDArray[np.int32]
@@ -122,22 +125,34 @@ class SourceCatalog:
         *,
         extver: int = 1,
         exposure_time: float = 1.0,
-        roundness: ArrayLike | None = None,
-        shape: tuple[int, int] | None = None,
+        image: NDArray[np.float32] | None = None,
         name: str = "",
     ) -> "SourceCatalog":
-        """Make a catalog of what the finder found on one chip; exposure_time in seconds."""
+        """Make a catalog of what the finder found on one chip.
+
+        Parameters
+        ----------
+        found : Detections
+        extver : int
+        exposure_time : float
+            Seconds.
+        image : ndarray, shape (ny, nx), optional
+            The pixels, for peak and roundness.
+        name : str
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             magnitude = -2.5 * np.log10(found.flux / exposure_time)
-        kept = {key: getattr(found, key) for key in FLOAT_COLUMNS if hasattr(found, key)}
+        columns = {key: getattr(found, key) for key in FLOAT_COLUMNS if hasattr(found, key)}
+        if image is not None:
+            columns["roundness"] = roundness_of(image, found.x, found.y)
+            columns["peak"] = peak_of(image, found.x, found.y)
         return cls.from_columns(
-            **kept,
+            **columns,
             magnitude=magnitude,
-            roundness=np.full(len(found), np.nan) if roundness is None else roundness,
             flags=found.flags,
             extver=extver,
             name=name,
-            shapes={} if shape is None else {extver: shape},
+            shapes={} if image is None else {extver: (image.shape[0], image.shape[1])},
         )
 
     @classmethod
@@ -169,12 +184,7 @@ class SourceCatalog:
         flags = np.zeros(science.shape, dtype=np.uint16) if quality is None else quality
         found = detect_sources(science, noise, flags, settings)
         return cls.from_detections(
-            found,
-            extver=extver,
-            exposure_time=exposure_time,
-            roundness=roundness_of(science, found.x, found.y),
-            shape=(science.shape[0], science.shape[1]),
-            name=name,
+            found, extver=extver, exposure_time=exposure_time, image=science, name=name
         )
 
     @classmethod
@@ -219,6 +229,7 @@ class SourceCatalog:
         flux: Range | None = None,
         snr: Range | None = None,
         magnitude: Range | None = None,
+        peak: Range | None = None,
         sharpness: Range | None = None,
         roundness: Range | None = None,
         without: SourceFlag | int = 0,
@@ -228,14 +239,14 @@ class SourceCatalog:
 
         Parameters
         ----------
-        flux, snr, magnitude, sharpness, roundness : (least, greatest), optional
+        flux, snr, magnitude, peak, sharpness, roundness : (least, greatest), optional
             None leaves an end open.
         without : SourceFlag
             Sources with one of these flags go.
         box : (x0, y0, x1, y1), optional
             0-based pixels, ends included, on every chip.
         """
-        ranges = {"flux": flux, "snr": snr, "magnitude": magnitude}
+        ranges = {"flux": flux, "snr": snr, "magnitude": magnitude, "peak": peak}
         ranges |= {"sharpness": sharpness, "roundness": roundness}
         if box is not None:
             ranges |= {"x": (box[0], box[2]), "y": (box[1], box[3])}

@@ -5,23 +5,24 @@ of the sky varies; the light of the sources adds its own noise where the exposur
 noise is correlated between neighbouring pixels, which its errors here do not know.
 """
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from hapctl.processing.astrometry.background import background_mesh
 from hapctl.processing.astrometry.detection import Detections, detect_sources
-from hapctl.processing.astrometry.fits_structure import Header, number, read_fits, text
+from hapctl.processing.astrometry.fits_structure import Extension, Header, number, read_fits, text
 from hapctl.processing.astrometry.lookup_reading import TableStore
-from hapctl.processing.astrometry.peak_finding import DetectionSettings, roundness_of
+from hapctl.processing.astrometry.peak_finding import DetectionSettings
 from hapctl.processing.astrometry.reading import chip_wcs, image_shape, read_solutions
 from hapctl.processing.astrometry.solution import LookupOrigin, WcsSolution
 from hapctl.processing.astrometry.solution_problems import defect_of
 from hapctl.processing.astrometry.source_catalog import SourceCatalog
 from hapctl.processing.astrometry.source_list import detection_settings
 from hapctl.processing.astrometry.waiver import is_waiver
-from hapctl.processing.errors import MissingFileError, UnusableFileError, UsageProblemError
+from hapctl.processing.errors import MissingFileError, TooLargeError, UnusableFileError, UsageProblemError
 from hapctl.processing.imaging.chip_data import ChipPixels, ExposureImage
 from hapctl.processing.imaging.image_planes import ImageRows
 from hapctl.processing.imaging.parallel import do_parts
@@ -34,6 +35,8 @@ _NATIVE_SCALES = {"WFC": 0.05, "HRC": 0.026, "SBC": 0.032, "UVIS": 0.04, "IR": 0
 """Arcsec per pixel of the detectors, to tell how wide stars are in a product."""
 _BAD = 1
 _ALL_FLAGS = 0xFFFF
+_BASE_BYTES, _PIXEL_BYTES = 150_000_000, 40
+"""Memory of the libraries, and for each pixel of a chip in work."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def find_sources(
     *,
     extvers: Collection[int] = (),
     threads: int = 1,
+    memory_limit: int | None = None,
     origin: LookupOrigin = "hst",
 ) -> ImageSources:
     """Find the sources of an exposure or a drizzled product.
@@ -127,6 +131,8 @@ def find_sources(
         Only these chips.
     threads : int
         Chips found at once.
+    memory_limit : int, optional
+        Bytes; work that needs more is refused before it begins.
     origin : {"hst", "fits"}
         Where lookup tables begin.
 
@@ -136,6 +142,8 @@ def find_sources(
         The file is not there, or holds no image.
     UsageProblemError
         A chip asked for is not in the file.
+    TooLargeError
+        The work would need more than `memory_limit`.
     """
     path = Path(path)
     if not path.is_file():
@@ -143,11 +151,24 @@ def find_sources(
     wanted = change or SettingsChange()
     headers = read_fits(path)
     names = [extension.name for extension in headers]
-    if is_waiver(headers) or ("SCI" in names[1:] and "WHT" not in names):
+    exposure = is_waiver(headers) or ("SCI" in names[1:] and "WHT" not in names)
+    if memory_limit is not None:
+        _check_memory(path, headers, threads if exposure else 1, memory_limit)
+    if exposure:
         return _of_exposure(path, wanted, extvers, threads, origin)
     if set(extvers) - {1}:
         raise UsageProblemError(f"{path} is a product: it has one image, SCI,1", "leave --chip out")
     return _of_product(path, wanted, origin)
+
+
+def _check_memory(path: Path, headers: Sequence[Extension], threads: int, limit: int) -> None:
+    sizes = sorted((math.prod(image_shape(extension.header)) for extension in headers), reverse=True)
+    needed = _BASE_BYTES + _PIXEL_BYTES * sum(sizes[:threads])
+    if needed > limit:
+        raise TooLargeError(
+            f"{path} would need {needed / 1e6:.0f} MB of memory, {limit / 1e6:.0f} MB are allowed",
+            "give a larger --max-memory, fewer --threads, or a part of the image",
+        )
 
 
 def images_of(path: Path | str, extvers: Collection[int]) -> dict[int, Image]:
@@ -188,8 +209,7 @@ def _chip_sources(
         found,
         extver=chip.extver,
         exposure_time=chip.exposure_time,
-        roundness=roundness_of(science, found.x, found.y),
-        shape=chip.shape,
+        image=science,
         name=name,
     )
     return catalog, found
@@ -229,8 +249,7 @@ def _of_product(path: Path, change: SettingsChange, origin: LookupOrigin) -> Ima
     catalog = SourceCatalog.from_detections(
         found,
         exposure_time=1.0 if rate else time,
-        roundness=roundness_of(science, found.x, found.y),
-        shape=(science.shape[0], science.shape[1]),
+        image=science,
         name=str(path),
     )
     if solution is not None:

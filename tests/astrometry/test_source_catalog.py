@@ -50,6 +50,8 @@ def test_a_chip_gives_what_the_finder_finds(field: StarField, catalog: SourceCat
     assert np.allclose(catalog.magnitude, -2.5 * np.log10(found.flux / 100.0))
     assert abs(np.median(catalog.roundness[catalog.usable])) < 0.1
     assert catalog.shapes == {1: (300, 400)}
+    row, column = np.rint(catalog.y).astype(int), np.rint(catalog.x).astype(int)
+    assert np.array_equal(catalog.peak, field.science[row, column])
     assert not catalog.has_sky
 
 
@@ -61,7 +63,7 @@ def test_errors_and_flags_may_be_missing(field: StarField) -> None:
 @given(
     low=st.none() | st.floats(0, 100),
     high=st.none() | st.floats(0, 100),
-    column=st.sampled_from(["flux", "snr", "magnitude", "sharpness", "roundness"]),
+    column=st.sampled_from(["flux", "snr", "magnitude", "peak", "sharpness", "roundness"]),
 )
 def test_ranges_hold_their_ends(low: float | None, high: float | None, column: str) -> None:
     values = np.append(np.arange(0.0, 101.0, 5.0), np.nan)

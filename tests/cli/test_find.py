@@ -107,6 +107,7 @@ def test_a_product(tmp_path: Path) -> None:
         (["FILE", "--snr", "20"], 2, "--snr 20 is no range"),
         (["FILE", "--flux", "a:b"], 2, "is no range"),
         (["FILE", "--without", "colour"], 2, "the flags are saturated"),
+        (["FILE", "--max-memory", "1MB"], 5, "MB of memory, 1 MB are allowed"),
         (["FILE", "--exclude", "none.reg"], 3, "none.reg: no such file"),
         (["FILE", "--plot", "a.jpg"], 2, "does not end in .png or .pdf or .svg"),
         (["--plot", "FILE"], 2, "Missing argument 'FILE'"),
