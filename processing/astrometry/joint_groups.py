@@ -127,7 +127,7 @@ def _settled(
     field: Field, association: Association, members: tuple[int, ...], on_catalog: bool
 ) -> SolvedGroup:
     """Solve, gather and solve again until identities stay what they are."""
-    fits = list(association.fits)
+    fits = list(association.fits) if on_catalog else _taken_back(association.fits, members)
     identities = _restricted(association.identities, members)
     for _ in range(_ROUNDS):
         problem, solution = _solved(field, identities, members, fits, star_errors=False)
@@ -148,6 +148,16 @@ def _settled(
     problem, solution = _solved(field, identities, members, fits, star_errors=True)
     judgement = judge_group(association, members, problem, solution, field.rule)
     return SolvedGroup(members, identities, problem, solution, judgement)
+
+
+def _taken_back(fits: Sequence[PlaneFit], members: Sequence[int]) -> list[PlaneFit]:
+    """The same with the first member where it began: what a catalog that is not used said is forgotten.
+
+    Nothing but priors holds a relative group, and those are released where a start contradicts them.
+    """
+    inverse = np.linalg.inv(fits[members[0]].matrix)
+    back = PlaneFit(-inverse @ fits[members[0]].shift, inverse)
+    return [back.after(fit) for fit in fits]
 
 
 def _moved(field: Field, members: Sequence[int], fits: Sequence[PlaneFit], solution: JointSolution) -> float:
