@@ -195,9 +195,14 @@ def test_the_wfpc2_solution_is_stwcs_s_but_for_the_rows(
         np.testing.assert_array_equal(ours.sip_a, theirs.sip_a)
 
 
-def test_a_pair_of_stis_images(tmp_path: Path) -> None:
-    out = tmp_path / "o4k19a010_flt.fits.gz"
-    done = update_wcs(data_file("stis_m33/o4k19a010_flt.fits.gz"), out)
+def test_a_pair_of_stis_images_with_references_by_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "o4k19a010_flt.fits", tmp_path / "out.fits.gz"
+    path.write_bytes(gzip.decompress(data_file("stis_m33/o4k19a010_flt.fits.gz").read_bytes()))
+    monkeypatch.setenv("oref", str(data_root() / "stis_m33"))
+    done = update_wcs(path, out)
+    assert done.references["IDCTAB"].endswith("o8g1508do_idc.fits")
     assert (done.wcsname, done.previous) == ("IDC_o8g1508do", "OPUS")
     first, second = primary(out).chips
     assert first.crval == second.crval
@@ -217,24 +222,6 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "out.fits").exists()
 
 
-def test_references_are_found_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "o4k19a010_flt.fits"
-    path.write_bytes(gzip.decompress(data_file("stis_m33/o4k19a010_flt.fits.gz").read_bytes()))
-    monkeypatch.setenv("oref", str(data_root() / "stis_m33"))
-    assert update_wcs(path, tmp_path / "out.fits").references["IDCTAB"].endswith("o8g1508do_idc.fits")
-
-
-def test_without_the_residual_table_a_note_says_so(tmp_path: Path) -> None:
-    for name in ("u40x010hm_c0f.fits", "sad1946fu_idc.fits", "s9518396u_off.fits"):
-        shutil.copy(data_file(f"wfpc2_omegacen/{name}"), tmp_path / name)
-    done = update_wcs(tmp_path / "u40x010hm_c0f.fits", tmp_path / "out_flt.fits")
-    assert [note.partition(":")[0] for note in done.notes] == [
-        "no flags",
-        "DGEOFILE uref$s8f1222cu_dxy.fits not found",
-    ]
-    assert all(chip.d2im == (None, None) for chip in primary(tmp_path / "out_flt.fits").chips)
-
-
 def test_the_command_records_updates_and_undoes(run_hapctl: Runner, tmp_path: Path) -> None:
     path = tmp_path / "data" / "o4k19a010_flt.fits"
     path.parent.mkdir()
@@ -246,10 +233,22 @@ def test_the_command_records_updates_and_undoes(run_hapctl: Runner, tmp_path: Pa
     assert done["files"][0]["wcsname"] == primary(path).name == "IDC_o8g1508do"
     assert run_hapctl("undo", done["run"]).exit_code == 0
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
-    waiver = data_file("wfpc2_omegacen/u40x010hm_c0f.fits")
-    copied = run_hapctl(
-        "wcs", "update", waiver, "--output-dir", tmp_path / "out", "--no-catalog", "--json"
-    ).json()
-    assert (copied["run"], copied["files"][0]["wcsname"]) == (None, "IDC_sad1946fu")
+
+
+def test_the_command_makes_extensions_of_a_waiver_file(run_hapctl: Runner, tmp_path: Path) -> None:
+    """Here without its flags and its residual table: notes say so."""
+    for name in ("u40x010hm_c0f.fits", "sad1946fu_idc.fits", "s9518396u_off.fits"):
+        shutil.copy(data_file(f"wfpc2_omegacen/{name}"), tmp_path / name)
+    waiver, out = tmp_path / "u40x010hm_c0f.fits", tmp_path / "out"
+    done = run_hapctl("wcs", "update", waiver, "--output-dir", out, "--no-catalog", "--json")
+    assert done.exit_code == 0, done.stderr
+    [row] = done.json()["files"]
+    assert (done.json()["run"], row["wcsname"], Path(row["output"]).name) == (
+        None, "IDC_sad1946fu", "u40x010hm_flt.fits",
+    )  # fmt: skip
+    notes = [note.partition(":")[0] for note in row["notes"]]
+    assert notes == ["no flags", "DGEOFILE uref$s8f1222cu_dxy.fits not found"]
+    assert all(chip.d2im == (None, None) for chip in primary(out / "u40x010hm_flt.fits").chips)
     assert run_hapctl("wcs", "update", waiver, "--in-place").exit_code == 1
-    assert run_hapctl("ingest", tmp_path / "out").exit_code == 0
+    assert run_hapctl("ingest", out).exit_code == 0
+    assert "IDC_sad1946fu" in run_hapctl("wcs", "list", "u40x010hm").stdout
