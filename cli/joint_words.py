@@ -64,5 +64,5 @@ def _prior_words(member: "MembershipLine") -> str:
 def _error_words(member: "MembershipLine") -> str:
     words = f"Its positions are predicted to be right to {member.predicted_error_mas:.2f} mas"
     if member.catalog is None:
-        return f"{words} among the exposures of its group, not on the sky."
+        return f"{words} on the sky, to which no catalog ties the group."
     return f"{words}, {member.common_floor_mas:.2f} mas a coordinate of which are the catalog's own."

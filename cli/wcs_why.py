@@ -136,6 +136,9 @@ def _joint_attempt_words(attempt: "AttemptLine") -> str:
         )
     else:
         words = f"none of its own stars is in {attempt.catalog}: it {shared}, which tie it{rms}"
+    among = attempt.metrics.get("relative_error_mas")
+    if among is not None:
+        words += f"; its place among the others is known to {among:.2f} mas"
     return (
         f"Run {attempt.run_id} solved for it jointly ({attempt.geometry}, {attempt.policy}): {words}"
         f"{_movement_words(attempt).replace(', which moved it', '; it was moved')}."

@@ -311,7 +311,8 @@ def _summary(
     results = [_with_refusals(result, refusals.get(name, [])) for name, result in sorted(last.items())]
     outcomes = {result.outcome for result in results}
     outcome = next((o for o in ("accepted", "unchanged") if o in outcomes), "refused")
-    told = next(result for result in results if result.outcome == outcome)
+    alike = [result for result in results if result.outcome == outcome]
+    told = next((result for result in alike if result.nmatches), alike[0])
     return TargetResult(target, outcome, told.reason, run_id, (*results, *excluded))
 
 

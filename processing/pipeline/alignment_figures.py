@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from hapctl.processing.astrometry.joint_alignment import ExposureOutcome
+from hapctl.processing.astrometry.joint_model import JointSolution
 from hapctl.processing.astrometry.plane import PlaneFit, TangentPlane
 from hapctl.processing.astrometry.source_list import SourceList
 from hapctl.processing.pipeline.set_alignment import SetAlignment, SolvedGroup
@@ -65,7 +66,26 @@ def metrics_of(
         }
     if group is not None:
         metrics["group_exposures"] = len(group.numbers)
+        if len(group.numbers) > 1:
+            metrics["relative_error_mas"] = plain(
+                relative_error_mas(group.group.solution, group.position(number))
+            )
     return metrics
+
+
+def relative_error_mas(solution: JointSolution, number: int) -> float:
+    """Two-dimensional standard error of an exposure's centre against the mean of its group, mas.
+
+    What all exposures have in common, the pointing on the sky, is left out: of a relative solution this is
+    the error that counts inside the group.
+    """
+    size = len(solution.corrections)
+    total = 0.0
+    for axis in (0, 1):
+        own = np.full(size, -1.0 / size)
+        own[number] += 1.0
+        total += float(own @ solution.covariance[axis::6, axis::6] @ own)
+    return 1e3 * float(np.sqrt(max(total, 0.0)))
 
 
 def movement(fit: PlaneFit | None, sources: SourceList, plane: TangentPlane) -> dict[str, Any]:
