@@ -208,14 +208,6 @@ def complete_astrometry(
     )
 
 
-def astrometric_covariance(stars: ReferenceStars, *, field_motion: FieldMotion | None = None) -> Floats:
-    """Covariance of (ra x cos(dec), dec, parallax, pmra, pmdec) at the reference epochs, shape (n, 5, 5).
-
-    mas and mas per year, with the catalog's correlations; unknown errors are filled in as `propagate` does.
-    """
-    return complete_astrometry(stars, field_motion=field_motion).covariance
-
-
 def epoch_and_earth(mjd: float) -> tuple[float, Floats]:
     """Return the Julian year (TT) of a UTC date and the Earth's barycentric position.
 

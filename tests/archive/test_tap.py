@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hapctl.archive.bounded_http import Deadline, HttpError, fetch
 from hapctl.archive.errors import CatalogUsageError
 from hapctl.archive.tap import TapError, run_query
 from support.gaia_table import synthetic_sky
@@ -163,6 +164,29 @@ def test_https_with_a_certificate_that_is_trusted(sky, certificate, monkeypatch)
             run_query(service.url, QUERY, 0.5)
 
 
+def test_any_request_over_https(sky, certificate, monkeypatch):
+    with TapService({"gaiadr3.gaia_source": sky}, certificate=certificate) as service:
+        with pytest.raises(HttpError, match=r"no connection.*certificate verify failed"):
+            fetch(f"{service.url}/elsewhere", Deadline(5.0))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        answer = fetch(f"{service.url}/elsewhere", Deadline(5.0))
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (
+            404,
+            b"not here",
+            "text/plain",
+        )
+        with pytest.raises(HttpError, match="larger than 4 bytes"):
+            fetch(f"{service.url}/elsewhere", Deadline(5.0), most_bytes=4)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "mast.stsci.edu/path", "ftp://host/path", "http://", "http://host:port/"]
+)
+def test_a_request_of_no_url_is_an_http_error(url):
+    with pytest.raises(HttpError, match=r"not the URL|not HTTP"):
+        fetch(url, Deadline(1.0))
+
+
 @pytest.mark.parametrize("url", ["", "gea.esac.esa.int", "ftp://host/tap", "http://", "http://host:port/tap"])
 def test_other_urls_are_usage_errors(url):
     with pytest.raises(CatalogUsageError, match="not the URL"):
@@ -174,7 +198,7 @@ def test_importing_opens_no_socket_and_prints_nothing():
         "import socket, sys\n"
         "def refuse(*args): raise SystemExit('a socket was opened')\n"
         "socket.socket.connect = refuse\n"
-        "import hapctl.archive.gaia, hapctl.archive.tap\n"
+        "import hapctl.archive.gaia, hapctl.archive.tap, hapctl.archive.astrometry_service\n"
         "from astroquery.utils.tap.core import TapPlus\n"
         "assert 'astroquery.gaia' not in sys.modules\n"
     )

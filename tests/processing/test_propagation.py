@@ -8,7 +8,6 @@ from astropy.table import Table
 from astropy.time import Time
 from hapctl.processing.astrometry import propagation
 from hapctl.processing.astrometry.propagation import (
-    astrometric_covariance,
     complete_astrometry,
     epoch_and_earth,
     mean_motion,
@@ -260,7 +259,7 @@ def test_full_covariance_at_an_epoch_agrees_with_monte_carlo():
     star = reference_stars(
         **one, **{f"{name}_error": value for name, value in errors.items()}, correlations=[correlations]
     )
-    start = astrometric_covariance(star)[0]
+    start = complete_astrometry(star).covariance[0]
     assert np.sqrt(np.diag(start)) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert start[0, 1] == pytest.approx(correlations[0] * 0.02)
     draws = random.multivariate_normal(np.zeros(5), start, 20000)
