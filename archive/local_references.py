@@ -31,6 +31,8 @@ from sqlalchemy import Connection
 SAME_STAR_ARCSEC = 0.1
 """Sources of several exposures nearer than this are one star, where no joint solution says which are."""
 LEAST_ERROR_MAS = 0.1
+KEPT_DEG = 1.0
+"""Stars farther from the field are not kept: a list may be of the whole sky."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ def local_sources(
     RefusedByCatalogError
         None of its stars lies in the regions: the wrong field, or the wrong columns.
     """
-    stars = reference.stars
-    inside = np.any([region.contains(stars.ra, stars.dec) for region in regions], axis=0)
-    if not inside.any():
+    inside = [region.contains(reference.stars.ra, reference.stars.dec) for region in regions]
+    if not np.any(inside):
         raise _elsewhere(reference, regions)
-    (whole,) = _around(stars)
+    stars = _near(reference.stars, regions)
+    (whole,) = regions_around([np.column_stack([stars.ra, stars.dec])], 1.0)
     release = f"{reference.source}:{reference.origin}"
     answer = NewAnswer(
         release,
@@ -157,9 +159,11 @@ def _covered_fraction(reference: LocalReference, regions: Sequence[Region]) -> f
     return covered / sum(region.area for region in regions)
 
 
-def _around(stars: ReferenceStars) -> tuple[Region, ...]:
-    """One region around all stars; those of a list may be all over the sky."""
-    return regions_around([np.column_stack([stars.ra, stars.dec])], 1.0)
+def _near(stars: ReferenceStars, regions: Sequence[Region]) -> ReferenceStars:
+    """Those within `KEPT_DEG` of a region."""
+    circles = [region.circle for region in regions]
+    near = [separation_deg(stars.ra, stars.dec, c.ra, c.dec) < c.radius + KEPT_DEG for c in circles]
+    return stars[np.any(near, axis=0)]
 
 
 def _elsewhere(reference: LocalReference, regions: Sequence[Region]) -> RefusedByCatalogError:

@@ -69,3 +69,9 @@ def test_a_list_of_another_field_changes_nothing(run_hapctl, catalog, visit, tmp
     assert done.exit_code == 1
     assert "none of the 2 stars of file elsewhere.csv lies in the field" in done.json()["error"]["message"]
     assert {rootname: in_force(catalog, rootname)[1] for rootname in visit.truth} == before
+    with catalog.begin() as connection:
+        ended = connection.execute(
+            text("SELECT outcome, message FROM run_end ORDER BY run_id DESC LIMIT 1")
+        ).one()
+    assert ended.outcome == "refused"
+    assert "lies in the field" in ended.message

@@ -60,7 +60,9 @@ def test_a_catalog_of_the_sky_is_still_one(catalog, run):
 
 def test_a_list_is_kept_by_its_content(catalog, run, tmp_path):
     path = tmp_path / "my stars-2.csv"
-    path.write_text("id,ra,dec,ra_error,dec_error\na,150.0,2.0,1,1\nb,150.01,2.01,2,2\nc,170.0,2.0,1,1\n")
+    path.write_text(
+        "id,ra,dec,ra_error,dec_error\na,150.0,2.0,1,1\nb,150.01,2.01,2,2\nc,170.0,2.0,1,1\nd,150.5,2.0,1,1\n"
+    )
     found = asked(catalog, run, f"file:{path}", epoch=2012.5)
     assert list(found.stars.source_id) == ["a", "b"]
     assert list(found.stars.ra_error) == [1.0, 2.0]
@@ -77,6 +79,22 @@ def test_a_list_is_kept_by_its_content(catalog, run, tmp_path):
     with catalog.begin() as connection:
         queries = list_queries(connection)
     assert [(query.source, query.n_rows) for query in queries] == [("file", 3), ("file", 1)]
+
+
+def test_a_list_of_the_whole_sky(catalog, run, tmp_path):
+    """Only what is near the field is kept, and what is said to be covered lies around it."""
+    random = np.random.default_rng(2)
+    ra, dec = random.uniform(0, 360, 5000), np.degrees(np.arcsin(random.uniform(-1, 1, 5000)))
+    ra[:30], dec[:30] = 150.0 + random.uniform(-0.01, 0.01, 30), 2.0 + random.uniform(-0.01, 0.01, 30)
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "sky.fits")
+    found = asked(catalog, run, tmp_path / "sky.fits")
+    assert len(found.stars) == 30
+    with catalog.begin() as connection:
+        (query,) = list_queries(connection)
+    assert 30 <= query.n_rows < 40
+    circle = parse_region(query.region).circle
+    assert circle.radius < 1.1
+    assert circle.contains(np.array([150.0]), np.array([2.0])).all()
 
 
 def test_a_list_of_another_field_is_refused(catalog, run, tmp_path):
