@@ -1,7 +1,8 @@
-"""Positions against the truth and the Cramer-Rao bound, on images of analytic PSFs, and the time they take."""
+"""Positions against the truth and the Cramer-Rao bound on images of analytic PSFs, and their time."""
 
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 from hapctl.processing.astrometry.detection import Detections, detect_sources
@@ -72,7 +73,7 @@ def report(name: str, fields: list[AnalyticField], fwhm: float) -> None:
                 column.append(values)
     off, error, bound, snr, place = (np.concatenate(column) for column in columns)
     print(f"{name}: PSF width, stars, error {', '.join(psfs)}")
-    for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+    for low, high in pairwise(BINS):
         k = (snr >= low) & (snr < high)
         allowed = np.sqrt((1.15 * bound[k]) ** 2 + 0.005**2)
         # A mean bias below the floor: only stars that can tell it.

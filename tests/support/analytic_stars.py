@@ -1,7 +1,7 @@
 """Star fields of analytic PSFs integrated over the pixels, and the least error any measurement can have.
 
-Nothing here is hapctl's own model: a profile is a function of the offset from the star, its value in a pixel a
-Gauss-Legendre sum over the pixel (or exact, for Gaussians). The field varies as the profile's parameters do.
+Nothing here is hapctl's own model: a profile is a function of the offset from the star, its value in a pixel
+a Gauss-Legendre sum over the pixel (or exact, for Gaussians). The field varies as its parameters do.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from scipy.special import erf, j1
 
 Array = NDArray[np.float64]
 PixelProfile = Callable[[Array, Array, float, float], Array]
-"""(dx [k], dy [k], u, v) -> shares of the light [k, k] (rows dy) at a place (u, v), each -1 to 1, of the chip."""
+"""(dx [k], dy [k], u, v) -> shares of the light [k, k] (rows dy) at a place, u and v from -1 to 1."""
 RADIUS = 12
 
 
@@ -83,6 +83,8 @@ def airy(scale: float, spread: float = 0.3, variation: float = 0.06) -> PixelPro
     ``scale`` is lambda / (pi D) in pixels; below 2 / pi the image is undersampled.
     """
     obstruction = 0.33
+    row = ((-spread, 0.25), (0.0, 0.5), (spread, 0.25))
+    smear = [(x, y, share_x * share_y) for x, share_x in row for y, share_y in row]
 
     def amplitude(r: Array) -> Array:
         z = np.maximum(r / scale, 1e-9)
@@ -92,15 +94,25 @@ def airy(scale: float, spread: float = 0.3, variation: float = 0.06) -> PixelPro
     def point(x: Array, y: Array, u: float, v: float) -> Array:
         along, across = 1 + variation * u * v, 1 - variation * (0.7 * u + v * v)
         total = np.zeros(np.broadcast(x, y).shape)
-        for step_x in (-spread, 0.0, spread):
-            for step_y in (-spread, 0.0, spread):
-                weight = (0.5 if step_x == 0 else 0.25) * (0.5 if step_y == 0 else 0.25)
-                turned_x, turned_y = (x - step_x + 0.1 * v * (y - step_y)) * along, (y - step_y) * across
-                total += weight * amplitude(np.hypot(turned_x, turned_y)) ** 2
+        for step_x, step_y, weight in smear:
+            turned_x, turned_y = (x - step_x + 0.1 * v * (y - step_y)) * along, (y - step_y) * across
+            total += weight * amplitude(np.hypot(turned_x, turned_y)) ** 2
         values: Array = total * (1 - obstruction**2) / (4 * np.pi * scale**2) * along * across
         return values
 
     return _over_pixels(point, 3)
+
+
+def trailed(profile: PixelProfile, length: float, angle: float) -> PixelProfile:
+    """A profile drawn out evenly over so many pixels, in a direction (degrees from x to y)."""
+    steps = np.linspace(-0.5, 0.5, max(2, round(4 * length))) * length
+    along_x, along_y = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+
+    def drawn(dx: Array, dy: Array, u: float, v: float) -> Array:
+        values: Array = np.mean([profile(dx - s * along_x, dy - s * along_y, u, v) for s in steps], axis=0)
+        return values
+
+    return drawn
 
 
 def _over_pixels(point: Callable[[Array, Array, float, float], Array], order: int) -> PixelProfile:
@@ -141,9 +153,7 @@ def analytic_field(
         dx, dy = column + steps - x[n], row + steps - y[n]
         value = profile(dx, dy, *place)
         flux[n] = _flux_of(wanted[n], value, detector)
-        slopes = [(profile(dx - h, dy, *place) - profile(dx + h, dy, *place)) / (2 * h) for h in (1e-3,)]
-        slopes += [(profile(dx, dy - h, *place) - profile(dx, dy + h, *place)) / (2 * h) for h in (1e-3,)]
-        errors = _least_errors(flux[n], value, slopes, detector)
+        errors = _least_errors(flux[n], profile, dx, dy, place, detector)
         bound[n], real[n] = errors[:2], flux[n] / errors[2]
         rows, columns = row + steps, column + steps
         inside_y, inside_x = (rows >= 0) & (rows < ny), (columns >= 0) & (columns < nx)
@@ -166,10 +176,16 @@ def _flux_of(snr: float, value: Array, detector: Detector) -> float:
     return float(flux)
 
 
-def _least_errors(flux: float, value: Array, slopes: list[Array], detector: Detector) -> Array:
+def _least_errors(
+    flux: float, profile: PixelProfile, dx: Array, dy: Array, place: tuple[float, float], detector: Detector
+) -> Array:
     """Cramer-Rao bounds of x, y and flux; with the background known, which costs a position nothing."""
+    h, near_x, near_y = 1e-3, dx[abs(dx) < 5.6], dy[abs(dy) < 5.6]
+    value = profile(near_x, near_y, *place)
+    by_x = (profile(near_x - h, near_y, *place) - profile(near_x + h, near_y, *place)) / (2 * h)
+    by_y = (profile(near_x, near_y - h, *place) - profile(near_x, near_y + h, *place)) / (2 * h)
     variance = detector.sky + detector.read_noise**2 + flux * value
-    columns = np.stack([flux * slopes[0], flux * slopes[1], value]).reshape(3, -1)
+    columns = np.stack([flux * by_x, flux * by_y, value]).reshape(3, -1)
     fisher = (columns / variance.ravel()) @ columns.T
     bounds: Array = np.sqrt(np.diag(np.linalg.inv(fisher)))
     return bounds
