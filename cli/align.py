@@ -49,7 +49,8 @@ def _joined(args: list[str], option: str) -> list[str]:
 @click.option(
     "--catalog",
     metavar="NAME",
-    help="GAIADR3, GSC242, 2MASS, PS1DR2 ... and no other; none: to each other only [default: the ladder].",
+    help="GAIADR3, GSC242, 2MASS, PS1DR2 ..., file:PATH (a list of stars), visit:IPPPSS, product:PATH, and no "
+    "other; none: to each other only [default: the ladder].",
 )
 @click.option("--ladder", metavar="POLICY", help="A ladder of catalogs [default: the one in force].")
 @click.option("--offline", is_flag=True, help="Ask no service: use the reference stars the catalog holds.")
@@ -95,6 +96,8 @@ def align(
     hapctl align --visit j8bt06 --visit j8bt09 --offline
     hapctl align --tile skycell-p0046x03y19
     hapctl align --exposures j8bt05njq j8bt06nyq --catalog GAIADR3
+    hapctl align --visit j8bt06 --catalog visit:j8bt09
+    hapctl align --visit j8bt09 --catalog file:stars.ecsv
     hapctl align --visit j8bt09 --set rule.search_radius_arcsec=10
     hapctl align policies list
     """
