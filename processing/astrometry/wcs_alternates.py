@@ -23,7 +23,7 @@ _TRANSFORMATION = (
     *("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2"),
 )
 _ARCHIVED = (
-    *("WCSNAME", "WCSAXES", *_TRANSFORMATION),
+    *("WCSAXES", "WCSNAME", *_TRANSFORMATION),
     *("RADESYS", "CRDER1", "CRDER2", "WCSTYPE", "RMS_RA", "RMS_DEC", "HDRNAME"),
 )
 _OTHERS = ("LONPOLE", "LATPOLE", "MJDREF", "EQUINOX", "CNAME1", "CNAME2", "NMATCH", "FITGEOM")
@@ -81,6 +81,8 @@ def _unused(name: str, known: set[str]) -> str:
 
 
 def _copy(header: "fits.Header", key: str, name: str) -> None:
+    if "WCSAXES" not in header:
+        header.append((f"WCSAXES{key}", 2), end=True)
     for keyword in _ARCHIVED:
         if keyword in header:
             value = name if keyword == "WCSNAME" else header[keyword]

@@ -54,11 +54,25 @@ def fit_cards(solution: WcsSolution, hdrname: str) -> Cards:
     return {name: value for name, value in cards.items() if value is not None}
 
 
+def _number_axes(header: "fits.Header") -> None:
+    """Put WCSAXES where the standard wants it: before all other cards of the WCS."""
+    if "WCSAXES" not in header:
+        places = [header.index(keyword) for keyword in linear_keywords() if keyword in header]
+        header.insert(min(places, default=len(header)), ("WCSAXES", 2, "number of axes of the WCS"))
+
+
+def linear_keywords() -> tuple[str, ...]:
+    """Return the keywords of a linear WCS, without a letter."""
+    pairs = [(f"CRPIX{axis}", f"CUNIT{axis}", f"CTYPE{axis}", f"CRVAL{axis}") for axis in (1, 2)]
+    return (*pairs[0], *pairs[1], "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+
+
 def write_science(header: "fits.Header", chip: ChipWcs, solution: WcsSolution, hdrname: str) -> None:
     """Write the primary WCS of a chip into its SCI header: all but distortion, aperture and alternates."""
     fit = fit_cards(solution, hdrname)
     remove_cards(header, *(name for name in FIT_KEYWORDS if name not in fit))
     remove_cards(header, "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2")
+    _number_axes(header)
     cards = linear_cards(chip)
     cards |= {"ORIENTAT": orientation(chip), "RADESYS": solution.keywords.get("RADESYS", "ICRS")}
     cards["WCSNAME"] = solution.name
@@ -80,6 +94,7 @@ def corners(chip: ChipWcs) -> NDArray[np.float64]:
 def write_companion(header: "fits.Header", chip: ChipWcs, solution: WcsSolution) -> None:
     """Write the linear WCS into the header of an ERR or DQ extension, which has no distortion of its own."""
     remove_cards(header, "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2")
+    _number_axes(header)
     cards = linear_cards(chip, distorted=False) | {"WCSNAME": solution.name}
     if "RADESYS" in header:
         cards["RADESYS"] = solution.keywords.get("RADESYS", "ICRS")

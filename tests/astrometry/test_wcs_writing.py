@@ -105,6 +105,11 @@ def test_everything_goes_along_and_nothing_else(science: Path, tmp_path: Path) -
                     assert (other["CRVAL1"], other["CD1_2"]) == (chip.crval[0], chip.cd[1])
                     assert (other["CTYPE1"], other["WCSNAME"]) == ("RA---TAN", FIT)
                 assert header["BUNIT"] == before["SCI", chip.extver].header["BUNIT"]
+                for key, wcs_header in (("", header), ("A", header), ("", hdus["DQ", chip.extver].header)):
+                    axes = wcs_header.index(f"WCSAXES{key}")
+                    assert axes < min(
+                        wcs_header.index(f"{name}{key}") for name in ("CRPIX1", "CD2_2", "CTYPE1")
+                    )
             assert hdus[0].header["PA_V3"] == 30.0
             assert hdus[0].header["DATE"] == DATE
             assert hdus[0].header["NEXTEND"] == len(hdus) - 1
