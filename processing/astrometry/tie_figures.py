@@ -63,10 +63,10 @@ class StarTies:
     @property
     def log10_chance(self) -> float:
         """Decimal logarithm of the chance of a chi-squared as large."""
-        from scipy.stats import chi2
+        from scipy.special import gammaincc
 
         freedom = max(2.0 * float(self.trust.sum()) - 2.0, 1.0)
-        return float(chi2.logsf(self.chi_squared, freedom) / np.log(10.0))
+        return float(np.log10(max(gammaincc(0.5 * freedom, 0.5 * self.chi_squared), 1e-300)))
 
     def _chi_squared(self, offsets: Array) -> float:
         scaled = np.linalg.solve(self.covariance, offsets[:, :, None])[:, :, 0]
