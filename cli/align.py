@@ -49,8 +49,8 @@ def _joined(args: list[str], option: str) -> list[str]:
 @click.option(
     "--catalog",
     metavar="NAME",
-    help="GAIADR3, GSC242, 2MASS, PS1DR2 ..., file:PATH (a list of stars), visit:IPPPSS, product:PATH, and no "
-    "other; none: to each other only [default: the ladder].",
+    help="GAIADR3, GSC242, 2MASS, PS1DR2 ..., file:PATH (a list of stars), visit:IPPPSS, product:PATH, and "
+    "no other; none: to each other only [default: the ladder].",
 )
 @click.option("--ladder", metavar="POLICY", help="A ladder of catalogs [default: the one in force].")
 @click.option("--offline", is_flag=True, help="Ask no service: use the reference stars the catalog holds.")
