@@ -158,7 +158,7 @@ class EditedFile:
             blobs.append(part.original)
             step = {"header": len(part.original)}
             if (number := kept.get((part.offset, part.span))) is not None:
-                step["part"] = number
+                step["part"], step["span"] = number, part.span
             else:
                 self._stream.seek(part.offset)
                 blobs.append(self._stream.read(part.span))
@@ -174,7 +174,8 @@ class EditedFile:
         if len(self.parts) != len(self._before) and "NEXTEND" in self.primary:
             self.primary["NEXTEND"] = len(self.parts) - 1
         for part in self.parts:
-            if {"CHECKSUM", "DATASUM"} & set(part.header) and _header_bytes(part) != part.original:
+            changed = part.data is not None or _header_bytes(part) != part.original
+            if changed and {"CHECKSUM", "DATASUM"} & set(part.header):
                 self._sum(part)
 
     def _sum(self, part: FitsPart) -> None:
@@ -198,6 +199,7 @@ class EditedFile:
             yield part.data + b"\0" * (-len(part.data) % BLOCK)
         else:
             yield from self._stretch(part.offset, part.span)
+            yield b"\0" * (-part.span % BLOCK)
 
     def _stretch(self, offset: int, size: int) -> Iterator[bytes]:
         self._stream.seek(offset)
@@ -238,15 +240,16 @@ def editing(path: Path | str) -> Iterator[EditedFile]:
         parts: list[FitsPart] = []
         while (block := read_header_block(path.name, stream, first=not parts)) is not None:
             header = parse_header(block)
-            span = -(-data_size(header) // BLOCK) * BLOCK
             offset = stream.tell()
+            # The last padding may be missing: it is written where something follows.
+            span = min(-(-data_size(header) // BLOCK) * BLOCK, size - offset)
             if offset + data_size(header) > size:
                 reason = f"{path.name}: truncated: the file ends before its data do"
                 raise UnusableFileError(reason, "fetch it again")
             cards = fits.Header.fromstring(block)
             parts.append(FitsPart(cards, None, offset, span, block, cards.tostring()))
             stream.seek(offset + span)
-        end = min(parts[-1].offset + parts[-1].span, size)
+        end = parts[-1].offset + parts[-1].span
         yield EditedFile(path, parts, stream, end, size, tuple(_frozen(part) for part in parts))
 
 
@@ -321,7 +324,7 @@ def _old_pieces(edited: EditedFile, plan: dict[str, list[dict[str, int]]], blobs
         yield blobs[at : at + step["header"]]
         at += step["header"]
         if "part" in step:
-            yield from edited._data(edited.parts[step["part"]])
+            yield from edited._stretch(edited.parts[step["part"]].offset, step["span"])
         else:
             yield blobs[at : at + step["data"]]
             at += step["data"]
