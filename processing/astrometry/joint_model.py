@@ -48,6 +48,8 @@ class ExposurePrior:
     covariance : ndarray, shape (4, 4), or None
         Of (xi, eta, roll, scale) where the starting solution is itself a fit to the reference frame; it then
         takes the place of all others.
+    firm : bool
+        What the prior says is held whatever the stars say: a geometry that was chosen, not knowledge.
     """
 
     guide_star_set: int
@@ -58,6 +60,7 @@ class ExposurePrior:
     relative_roll_deg: float = 0.0003
     skew: float = 0.0
     covariance: Array | None = None
+    firm: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,14 @@ def restraint(priors: Sequence[ExposurePrior], corrections: Array | None = None)
     """
     size = len(priors)
     values = np.zeros((size, 6)) if corrections is None else corrections
+    firm = np.array([prior.firm for prior in priors], dtype=np.bool_)
+    judged = np.where(firm[:, None], 0.0, values)  # a firm prior is as if nothing contradicted it
     precision = np.zeros((size, 6, size, 6))
     for number, prior in enumerate(priors):
         if prior.covariance is not None:
-            precision[number, :, number, :] = _fitted_precision(prior, prior.covariance, values[number])
+            precision[number, :, number, :] = _fitted_precision(prior, prior.covariance, judged[number])
     for members in _sets(priors):
-        block = _set_precision([priors[n] for n in members], values[members])
+        block = _set_precision([priors[n] for n in members], judged[members])
         precision[members[:, None], :, members[None, :], :] = block
     flat = precision.reshape(6 * size, 6 * size)
     return Restraint(flat, float(values.ravel() @ flat @ values.ravel()))

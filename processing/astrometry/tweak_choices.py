@@ -59,6 +59,7 @@ def free_prior(number: int, geometry: Geometry, radius: float) -> ExposurePrior:
         relative_pointing=None,
         relative_roll_deg=roll,
         skew=FREE_SKEW if freedom.skew else 0.0,
+        firm=True,
     )
 
 

@@ -1,8 +1,11 @@
 """TweakReg's configurations: every name is mapped or told."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hapctl.processing.astrometry.joint_restraints import restraint
 from hapctl.processing.astrometry.tweak_choices import acceptance_rule, free_prior
 from hapctl.processing.astrometry.tweak_import import choose_tweak, import_tweakreg
 from hapctl.processing.astrometry.tweak_parameters import TWEAK, TweakParameters
@@ -145,7 +148,7 @@ def test_parameters_become_the_numbers_of_the_rule(tmp_path: Path) -> None:
     assert rule.search_radius_arcsec == rule.relative_radius_arcsec == pytest.approx(1.0)
     assert rule.search_tolerance_arcsec == pytest.approx(0.075)
     assert (rule.least_stars, rule.most_stars) == (10, 500)
-    assert min(rule.minimum_stars.values()) == 10
+    assert rule.least_confirmed_stars == 10
     direct, _ = choose_tweak([], None, ["match.use2dhist=false", "match.tolerance=2"])
     assert acceptance_rule(direct, 0.05).search_radius_arcsec == pytest.approx(0.1)
     assert len(TWEAK.all) >= 60
@@ -154,7 +157,15 @@ def test_parameters_become_the_numbers_of_the_rule(tmp_path: Path) -> None:
 def test_a_geometry_is_a_choice_of_priors() -> None:
     priors = {name: free_prior(3, name, 5.0) for name in ("shift", "rshift", "rscale", "general")}
     assert {prior.guide_star_set for prior in priors.values()} == {3}
-    assert all(prior.relative_pointing is None for prior in priors.values())
+    assert all(prior.relative_pointing is None and prior.firm for prior in priors.values())
     assert priors["shift"].roll_deg < 1e-6 < priors["rshift"].roll_deg
     assert priors["rshift"].scale < 1e-8 < priors["rscale"].scale
     assert priors["rscale"].skew == 0.0 < priors["general"].skew
+
+
+def test_what_is_held_is_not_released_by_what_the_stars_say() -> None:
+    corrections = np.array([[0.0, 0.0, 1e-3, 1e-4, 0.0, 0.0]])
+    firm = restraint([free_prior(0, "shift", 5.0)], corrections).precision
+    assert np.array_equal(firm, restraint([free_prior(0, "shift", 5.0)]).precision)
+    soft = restraint([replace(free_prior(0, "shift", 5.0), firm=False)], corrections).precision
+    assert soft[2, 2] < 1e-6 * firm[2, 2]
