@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 PASSES = 3
 """How often stars with neighbours are fitted again without the neighbours' light."""
-STAR_STRUCTURE = 0.2
+STAR_STRUCTURE = 0.14
 """Structure (see `structure`) that stars stay below and cosmic rays exceed."""
 LEAST_STEPS = 25
 """A star of a quantised image with a lower peak than so many steps has lost its wings to rounding."""
@@ -271,7 +271,7 @@ def structure(fits: StarFits, psf: EffectivePsf) -> tuple[Array, Array]:
 def _poor(fits: StarFits, psf: EffectivePsf) -> Mask:
     """Sources with more structure than a star has."""
     beside, doubt = structure(fits, psf)
-    poor: Mask = beside > STAR_STRUCTURE + doubt
+    poor: Mask = beside > np.hypot(STAR_STRUCTURE, 1.7 * doubt)
     return poor
 
 
@@ -284,7 +284,7 @@ def _too_sharp(fits: StarFits) -> Mask:
 def _extended(fits: StarFits) -> Mask:
     """Less sharp than the PSF, on a bed of light of its own: galaxies; a cosmic ray has no bed."""
     bed = fits.background * (2 * effective_psf.FIT_RADIUS + 1) ** 2
-    return (bed > 0.6 * fits.flux) & (bed > 5.0 * fits.flux_err) & (fits.sharpness < 0.8)
+    return (bed > 0.8 * fits.flux) & (bed > 5.0 * fits.flux_err) & (fits.sharpness < 0.8)
 
 
 def _bleeding(saturated: Mask) -> Mask:

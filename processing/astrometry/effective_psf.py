@@ -279,11 +279,3 @@ def width(samples: Array) -> float:
     fine = zoom(middle, 4, order=3)
     area = np.count_nonzero(fine > 0.5 * fine.max()) * (8.0 / (fine.shape[0] - 1)) ** 2
     return float(2.0 * np.sqrt(area / np.pi))
-
-
-def stamps(image: NDArray[np.float32], column: Indices, row: Indices, radius: int) -> Array:
-    """Squares of ``2 * radius + 1`` pixels round each (row, column), shape (n, k, k), float64."""
-    steps = np.arange(-radius, radius + 1)
-    rows = row[:, None, None] + steps[None, :, None]
-    columns = column[:, None, None] + steps[None, None, :]
-    return image[rows, columns].astype(np.float64)
