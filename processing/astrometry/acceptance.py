@@ -304,12 +304,21 @@ def implausible(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str
     ]
 
 
+def _allowed_mas(exposure: ExposureResidual, rule: AcceptanceRule) -> float:
+    return max(rule.worst_exposure_sigma * exposure.error_mas, rule.worst_exposure_floor_mas)
+
+
+def disagrees(exposure: ExposureResidual, rule: AcceptanceRule) -> bool:
+    """Whether an exposure lies elsewhere than the others, by its own stars."""
+    return exposure.stars > 0 and exposure.mean_mas > _allowed_mas(exposure, rule)
+
+
 def disagreeing(evidence: Evidence, rule: AcceptanceRule) -> list[tuple[str, str]]:
     """Codes and words of the exposures that lie elsewhere than the others."""
     broken = []
     for exposure in evidence.exposures:
-        allowed = max(rule.worst_exposure_sigma * exposure.error_mas, rule.worst_exposure_floor_mas)
-        if exposure.stars > 0 and exposure.mean_mas > allowed:
+        if disagrees(exposure, rule):
+            allowed = _allowed_mas(exposure, rule)
             text = (
                 f"{exposure.rootname} lies {exposure.mean_mas:.1f} mas from the catalog by its own "
                 f"{exposure.stars} stars, {allowed:.1f} mas are allowed"

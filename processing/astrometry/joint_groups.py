@@ -155,7 +155,7 @@ def _taken_back(fits: Sequence[PlaneFit], members: Sequence[int]) -> list[PlaneF
 
     Nothing but priors holds a relative group, and those are released where a start contradicts them.
     """
-    inverse = np.linalg.inv(fits[members[0]].matrix)
+    inverse = np.linalg.inv(fits[members[0]].matrix).astype(np.float64)
     back = PlaneFit(-inverse @ fits[members[0]].shift, inverse)
     return [back.after(fit) for fit in fits]
 

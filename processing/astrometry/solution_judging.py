@@ -15,6 +15,7 @@ from hapctl.processing.astrometry.acceptance import (
     Evidence,
     ExposureResidual,
     Verdict,
+    disagrees,
     refused,
 )
 from hapctl.processing.astrometry.chance import SearchFigures
@@ -109,13 +110,30 @@ def judge_group(
         alone = words is not None and not words.accepted
         evidence = relative if alone or on_catalog is None else on_catalog
         exposures[number] = ExposureJudgement(words if alone and words else verdict, words, evidence)
-    return GroupJudgement(verdict, on_catalog, exposures, _outcasts(exposures))
+    outcasts = _outcasts(exposures) or _disagreeing(members, problem, on_catalog, verdict, rule)
+    return GroupJudgement(verdict, on_catalog, exposures, outcasts)
 
 
 def _outcasts(exposures: Mapping[int, ExposureJudgement]) -> tuple[int, ...]:
     """Members refused among the others, unless all are."""
     out = tuple(n for n, own in exposures.items() if own.relative is not None and not own.relative.accepted)
     return out if len(out) < len(exposures) else ()
+
+
+def _disagreeing(
+    members: Sequence[int],
+    problem: JointProblem,
+    evidence: Evidence | None,
+    verdict: Verdict,
+    rule: AcceptanceRule,
+) -> tuple[int, ...]:
+    """Members that lie elsewhere on the catalog than the others, where that alone refuses the group."""
+    if evidence is None or verdict.code != "worst-exposure":
+        return ()
+    names = {own.rootname for own in evidence.exposures if disagrees(own, rule)}
+    pairs = zip(members, problem.exposures, strict=True)
+    out = tuple(number for number, exposure in pairs if exposure.rootname in names)
+    return out if len(out) < len(members) else ()
 
 
 def _catalog_words(

@@ -80,7 +80,7 @@ class ListMatch:
         return float(1e3 * np.sqrt(np.mean(self.residuals[self.used] ** 2, axis=0)).max())
 
 
-def match_lists(sources: StarList, reference: StarList, how: Search) -> ListMatch | None:
+def match_lists(sources: StarList, reference: StarList, how: Search, *, least: int = 2) -> ListMatch | None:
     """Find the place of one list on another.
 
     Parameters
@@ -88,11 +88,13 @@ def match_lists(sources: StarList, reference: StarList, how: Search) -> ListMatc
     sources, reference : StarList
         Finite positions and errors.
     how : Search
+    least : int
+        A place where fewer pairs come together at first is not followed.
 
     Returns
     -------
     ListMatch or None
-        None where not two pairs agree.
+        None where not so many pairs agree, or not two.
     """
     if len(sources) < 2 or len(reference) < 2:
         return None
@@ -100,11 +102,11 @@ def match_lists(sources: StarList, reference: StarList, how: Search) -> ListMatc
         pairs = pairs_in_reach(sources.points, reference.points, how.settings)
         if len(pairs[0]) <= MOST_PAIRS:
             place = best_place(sources, reference, pairs, how.settings)
-            return None if place is None else settle(sources, reference, place, how, tight=True)
+            return None if place is None else settle(sources, reference, place, how, tight=True, least=least)
     peak = search(sources, reference, how.settings)
     if peak is None or peak.count < 2:
         return None
-    return settle(sources, reference, peak.fit, how, log10_chance=peak.log10_chance)
+    return settle(sources, reference, peak.fit, how, least=least, log10_chance=peak.log10_chance)
 
 
 def settle(
@@ -114,6 +116,7 @@ def settle(
     how: Search,
     *,
     tight: bool = False,
+    least: int = 2,
     log10_chance: float = 0.0,
 ) -> ListMatch | None:
     """Match and fit in turn, from a rough place to the tight tolerance.
@@ -126,6 +129,8 @@ def settle(
     how : Search
     tight : bool
         The start is good to the tightest tolerance.
+    least : int
+        With fewer pairs at first, no more is tried.
     log10_chance : float
         Of the search's peak, for the record.
 
@@ -143,15 +148,15 @@ def settle(
         final = tolerance <= settings.least_tolerance
         mine = sources if final else bright
         pairs = _paired(mine, reference, fit, tolerance, settings)
-        if len(pairs[0]) < 2:
+        if len(pairs[0]) < (max(least, 2) if turn == 0 and len(mine) == len(sources) else 2):
             return None
         fit, residuals, weights = _fitted(mine, reference, pairs, about, fit, how)
         if final and last is not None and all(map(np.array_equal, pairs, last)):
             break
         last = pairs if final else None
         scatter = 1.4826 * float(np.median(np.abs(residuals[weights > 0]))) if np.any(weights > 0) else 0.0
-        least = settings.least_tolerance
-        tolerance = max(least, min(0.7 * tolerance, 8.0 * scatter)) if turn < 8 else least
+        last_tolerance = settings.least_tolerance
+        tolerance = max(last_tolerance, min(0.7 * tolerance, 8.0 * scatter)) if turn < 8 else last_tolerance
     return ListMatch(fit, *pairs, residuals, weights > 0, log10_chance)
 
 
@@ -251,6 +256,6 @@ def decoy_score(sources: StarList, reference: StarList, how: Search, *, count: i
     for decoy in decoy_lists(reference, how.settings.radius, count, box=box):
         distance, _ = tree.query(decoy.points, distance_upper_bound=how.settings.radius + sweep)
         in_reach = int(np.count_nonzero(np.isfinite(distance)))
-        match = match_lists(sources, decoy, how) if in_reach >= least else None
+        match = match_lists(sources, decoy, how, least=least) if in_reach >= least else None
         best = max(best, 0 if match is None else match.count)
     return best

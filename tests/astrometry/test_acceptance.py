@@ -7,7 +7,9 @@ import pytest
 from hapctl.processing.astrometry.acceptance import AcceptanceRule, Departure, Evidence, ExposureResidual
 from hapctl.processing.astrometry.chance import SearchFigures, local_density
 from hapctl.processing.astrometry.match_judging import judge_match
+from hapctl.processing.astrometry.star_matching import Search, match_lists
 from hapctl.processing.errors import UsageProblemError
+from support.star_field import star_list
 
 RULE = AcceptanceRule()
 GOOD = Evidence(
@@ -161,6 +163,25 @@ def _matching(reference: np.ndarray, places: np.ndarray, tolerance: float, radiu
     roll = np.sum(turned * (moved - shift), axis=(1, 2)) / np.sum(turned**2, axis=(1, 2))
     left = np.linalg.norm(moved - shift - roll[:, None, None] * turned, axis=-1).max(axis=1)
     return (left <= tolerance) & (np.linalg.norm(shift[:, 0], axis=1) <= radius)
+
+
+def test_unrelated_lists_match_as_often_as_expected() -> None:
+    random, fields = np.random.default_rng(9), 250
+    settings = replace(RULE.absolute_settings(), radius=5.0, roll_deg=0.1, tolerance=0.5, least_tolerance=0.2)
+    how = Search("histogram", settings, roll_sigma_deg=0.1)
+    matched, expected = 0, 0.0
+    for _ in range(fields):
+        sources = star_list(random.uniform(-30, 30, (400, 2)), 1e-4)
+        reference = star_list(random.uniform(-25, 25, (6, 2)), 1e-4)
+        match = match_lists(sources, reference, how)
+        matched += match is not None and len(match.source) >= 3
+        spread = reference.points - reference.points.mean(axis=0)
+        apart = float(np.sqrt(2.0 * np.mean(np.sum(spread**2, axis=1))))
+        expected += 1.0 - np.exp(
+            -(10 ** SearchFigures(6, 400 / 3600, 5.0, 0.1, apart, 0.2).log10_expected(3))
+        )
+    assert expected > 50
+    assert 0.6 < matched / expected < 1.15
 
 
 def test_local_density_sees_a_cluster() -> None:
