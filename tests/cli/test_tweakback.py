@@ -1,6 +1,7 @@
 """`hapctl tweakback` as a user meets it."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ TURN, SHIFT = 0.02, (0.7, -0.4)
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
-@pytest.fixture
-def visit(tmp_path: Path) -> tuple[Path, list[Path]]:
-    """Exposures, and their product with a corrected WCS and the old one under key A."""
-    files = write_visit(tmp_path, 2)
-    done = run_here(("drizzle", *files, "-o", tmp_path / "m_drc", "--no-preview"))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two exposures, and their product with a corrected WCS and the old one under key A."""
+    folder = tmp_path_factory.mktemp("visit")
+    files = write_visit(folder, 2)
+    done = run_here(("drizzle", *files, "-o", folder / "m_drc", "--no-preview", *FINAL_ONLY))
     assert done.exit_code == 0, done.stderr
-    product = tmp_path / "m_drc.fits"
+    product = folder / "m_drc.fits"
     with fits.open(product, mode="update") as hdus:
         header = hdus["SCI"].header
         for name in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CTYPE1", "CTYPE2", "CD1_1", "CD2_2"):
@@ -39,7 +41,14 @@ def visit(tmp_path: Path) -> tuple[Path, list[Path]]:
             header[f"CRVAL{i}"] += SHIFT[i - 1] / 3600
             for j in (1, 2):
                 header[f"CD{i}_{j}"] = cd[i - 1, j - 1]
-    return product, files
+    return folder
+
+
+@pytest.fixture
+def visit(made: Path, tmp_path: Path) -> tuple[Path, list[Path]]:
+    """The product and its inputs, to be changed."""
+    copies = [Path(shutil.copy(path, tmp_path)) for path in sorted(made.glob("*.fits"))]
+    return tmp_path / "m_drc.fits", [path for path in copies if path.name != "m_drc.fits"]
 
 
 def sums(files: list[Path]) -> list[str]:
