@@ -48,6 +48,7 @@ def test_47_tuc_from_files_to_tiles(hapctl: Runner, catalog: Catalog) -> None:
     check_relative(hapctl, catalog)
     check_visit_products(hapctl, catalog)
     check_tile(hapctl, catalog)
+    check_joint(hapctl, catalog)
 
 
 def check_absolute(hapctl: Runner) -> None:
@@ -86,7 +87,7 @@ def check_visit_products(hapctl: Runner, catalog: Catalog) -> None:
     products = result.json()["products"]
     assert sorted(product["kind"] for product in products) == ["exposure", "exposure", "filter", "total"]
     first, second = (Path(product["path"]) for product in products if product["kind"] == "exposure")
-    offsets = star_offsets(first, second, used_stars(catalog))
+    offsets = MAS_PER_PIXEL * star_offsets(first, second, used_stars(catalog, "FIT_SVM_NONE"))
     assert len(offsets) > 80
     assert np.hypot(*np.median(offsets, axis=0)) < 3.0
     scatter = 1.4826 * np.median(np.abs(offsets - np.median(offsets, axis=0)), axis=0)
@@ -95,21 +96,22 @@ def check_visit_products(hapctl: Runner, catalog: Catalog) -> None:
         assert connection.scalar(text("SELECT count(*) FROM stale_product")) == 0
 
 
-def used_stars(catalog: Catalog) -> NDArray[np.float64]:
-    """Return ra and dec of the stars of the relative fit, shape (n, 2), degrees."""
+def used_stars(catalog: Catalog, fit: str) -> NDArray[np.float64]:
+    """Return ra and dec of the stars of a fit, shape (n, 2), degrees."""
     with catalog.begin() as connection:
         rows = connection.execute(
             text(
-                "SELECT ra, dec FROM star_match JOIN alignment_attempt t USING (attempt_id) "
-                "WHERE t.visit = 'j8bt06' AND t.catalog IS NULL AND used"
-            )
+                "SELECT m.ra, m.dec FROM star_match m JOIN alignment_attempt t USING (attempt_id) "
+                "JOIN wcs_solution s USING (solution_id) WHERE s.wcsname LIKE :name AND m.used"
+            ),
+            {"name": f"%{fit}"},
         ).all()
     assert rows
     return np.array(rows, dtype=float)
 
 
 def star_offsets(first: Path, second: Path, used: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where unused stars lie in one product minus the other, shape (n, 2), mas.
+    """Return where unused stars lie in one product minus the other, shape (n, 2), pixels.
 
     Bright, isolated, unsaturated stars: a windowed centroid follows neighbours, which is no fault of the WCS.
     """
@@ -120,7 +122,7 @@ def star_offsets(first: Path, second: Path, used: NDArray[np.float64]) -> NDArra
     held_out = isolated[0][cKDTree(excluded).query(isolated[0])[0] > 2.0]
     distance, nearest = cKDTree(isolated[1]).query(held_out, distance_upper_bound=1.0)
     paired = np.isfinite(distance)
-    return MAS_PER_PIXEL * (isolated[1][nearest[paired]] - held_out[paired])
+    return isolated[1][nearest[paired]] - held_out[paired]
 
 
 def centroids(path: Path) -> NDArray[np.float64]:
@@ -140,6 +142,22 @@ def isolation(stars: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance of each star to the next one, pixels."""
     distance: NDArray[np.float64] = cKDTree(stars).query(stars, k=2)[0][:, 1]
     return distance
+
+
+def check_joint(hapctl: Runner, catalog: Catalog) -> None:
+    """Solved together, all four exposures are in Gaia's frame, and strict lets them into one tile."""
+    result = hapctl("align", "--tile", TILE, "--json")
+    assert result.exit_code == 0, result.stderr
+    exposures = result.json()["tiles"][0]["exposures"]
+    assert {e["wcsname"] for e in exposures} == {"IDC_n721640fj-FIT_MVM_GAIADR3"}
+    assert all(0.5 < e["predicted_error_mas"] < 2.5 for e in exposures)
+    assert "none of its own stars is in GAIADR3" in hapctl("wcs", "why", "j8bt05njq").stdout
+    result = hapctl("mosaic", "--tile", TILE, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.json()["products"]) == 3
+    with catalog.begin() as connection:
+        frames = connection.execute(text("SELECT DISTINCT frame FROM active_solution")).scalars().all()
+    assert frames == ["GAIA-CRF3"]
 
 
 def check_tile(hapctl: Runner, catalog: Catalog) -> None:

@@ -1,5 +1,6 @@
 """`hapctl align` from files to rows: accuracy, refusals, repetition, what is left after a kill."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -440,7 +441,7 @@ class TestTuc47:
             row.frame for row in ask(catalog, "SELECT frame FROM active_solution WHERE visit = 'j8bt06'")
         }
         assert frame.startswith("alignment group")
-        offsets = held_out_offsets(catalog)
+        offsets = held_out_offsets(catalog, "j8bt06nyq", "j8bt06o6q")
         assert len(offsets) > 100
         assert np.all(np.abs(np.median(offsets, axis=0)) < 1.0)
         assert np.all(1.4826 * np.median(np.abs(offsets), axis=0) < 3.0)
@@ -454,28 +455,50 @@ class TestTuc47:
         [row] = ask(catalog, "SELECT wcsname FROM active_solution WHERE visit = 'j8bt05'")
         assert row.wcsname == "IDC_n721640fj"
 
+    def test_four_exposures_of_three_visits_lie_on_gaia_together(self, tuc: Runner, catalog: Catalog) -> None:
+        """Without a Gaia star of their own, the optical ones are tied through the ultraviolet one."""
+        names = ("j8bt05njq", "j8bt06nyq", "j8bt06o6q", "j8bt09jcq")
+        few = ("--set", "rule.most_stars=600")  # the others are held out
+        result = tuc("align", "--exposures", *names, "--offline", *few, "--json")
+        assert result.exit_code == 0, result.stderr
+        [report] = result.json()["exposure_lists"]
+        stars = {e["rootname"]: e["nmatches"] for e in report["exposures"]}
+        assert stars["j8bt05njq"] < 3
+        assert stars["j8bt09jcq"] >= 14
+        assert all(1.0 < e["predicted_error_mas"] < 2.5 for e in report["exposures"])
+        assert {row.frame for row in ask(catalog, "SELECT frame FROM active_solution")} == {"GAIA-CRF3"}
+        for first, second in itertools.combinations(names, 2):
+            offsets = held_out_offsets(catalog, first, second)
+            middle = np.median(offsets, axis=0)
+            assert len(offsets) > 100, (first, second)
+            assert np.hypot(*middle) < 1.0, (first, second)
+            assert np.all(1.4826 * np.median(np.abs(offsets - middle), axis=0) < 1.8), (first, second)
 
-def held_out_offsets(catalog: Catalog) -> np.ndarray:
-    """Offsets, mas, between sources of the two F606W exposures that no fit used: the fainter ones."""
-    from hapctl.processing.astrometry.detection import DetectionSettings, detect_sources
+
+def held_out_offsets(catalog: Catalog, *rootnames: str) -> np.ndarray:
+    """Offsets, mas, between sources of two exposures that the fit in force did not use."""
+    from hapctl.processing.astrometry.detection import detect_sources
     from hapctl.processing.astrometry.matching import match_mutual
+    from hapctl.processing.astrometry.source_list import detection_settings
     from hapctl.processing.imaging.chip_data import ExposureImage
 
     plane = TangentPlane(6.02, -72.083)
     places = []
-    for rootname in ("j8bt06nyq", "j8bt06o6q"):
+    for rootname in rootnames:
         used = ask(
             catalog,
             "SELECT m.x, m.y FROM star_match m JOIN alignment_attempt t USING (attempt_id) "
-            "JOIN exposure e USING (exposure_id) WHERE e.rootname = :rootname AND t.catalog IS NULL",
+            "JOIN exposure e USING (exposure_id) JOIN wcs_active a USING (exposure_id) "
+            "WHERE e.rootname = :rootname AND upper_inf(a.during) AND a.solution_id = t.solution_id "
+            "AND m.used",
             rootname=rootname,
         )
         with ExposureImage(data_file(HRC.format(rootname))) as image:
             [chip] = image.chips
             error = chip.error()
             assert error is not None
-            found = detect_sources(chip.science(), error, chip.quality(), DetectionSettings(fwhm=2.2))
-        found = found.chosen(found.usable & (found.snr > 30))
+            found = detect_sources(chip.science(), error, chip.quality(), detection_settings("HRC"))
+        found = found.chosen(found.usable & (found.snr > 20))
         fitted = np.array([[row.x - 1, row.y - 1] for row in used])
         distance = np.min(np.hypot(found.x[:, None] - fitted[:, 0], found.y[:, None] - fitted[:, 1]), axis=1)
         found = found.chosen(distance > 1.0)
