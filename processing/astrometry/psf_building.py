@@ -34,7 +34,7 @@ Indices = NDArray[np.intp]
 
 LEAST_STARS, CORRECTING_STARS = 8, 60
 """Fewer stars than these leave a Gaussian, or a shape uncorrected."""
-ROUGH_STARS, SHAPE_STARS, FIRST_STARS, MOST_STARS = 25, 100, 300, 600
+ROUGH_STARS, SHAPE_STARS, FIRST_STARS, MOST_STARS = 25, 100, 200, 500
 """Stars of a first look at the shapes, of the shape to begin with, of a constant and of the final model."""
 ROUNDS = 2
 """How often stars and model are fitted in turn; more rounds follow the noise, and warp both together."""
@@ -43,6 +43,8 @@ SHAPES = (
     *(PsfShape(True, part) for part in (0.1, 0.2, 0.3, 0.45, 0.6)),
 )
 CLOSE_SHAPES = 3
+NARROWEST = 1.08
+"""Full width at half maximum that no telescope beats with whole pixels (they alone have 1)."""
 STARLIKE = 0.4
 """Light that a star may have beside a model of guessed width, of its own; cosmic rays have 0.6 and more."""
 WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
@@ -96,8 +98,8 @@ def chip_psf(
     best = model_stars(column, row, brightness, saturated)
     best = best[_starlike(pixels, column[best], row[best], fwhm)]
     psf = build_psf(pixels, column[best], row[best], fwhm)
-    # Made from galaxies, clipped or quantised pixels, a model has an impossible width.
-    if psf.stars > 0 and 0.65 * fwhm < psf.fwhm < 1.8 * fwhm:
+    # Made from galaxies, trails, cosmic rays or clipped pixels, a model has an impossible width.
+    if psf.stars > 0 and max(NARROWEST, 0.65 * fwhm) < psf.fwhm < 1.8 * fwhm:
         return psf
     return gaussian_psf(fwhm) if other is None else other
 
