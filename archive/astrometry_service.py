@@ -6,17 +6,14 @@ exposure it does not know; ``observation/read/<rootname>?wcsname=<name>`` answer
 told here is what the service says; whether a headerlet is what it should be is judged where it is registered.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
-import tenacity
 from hapctl.archive.bounded_http import Deadline, HttpAnswer, HttpError, fetch
-from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
-from hapctl.archive.tap_answers import LONGEST_PAUSE, RemoteService
+from hapctl.archive.errors import CatalogUsageError
+from hapctl.archive.remote_services import Answer, AttemptError, RemoteService, with_retries
 
 LARGEST_XML = 4 * 1024 * 1024
 LARGEST_HEADERLET = 64 * 1024 * 1024
@@ -24,25 +21,6 @@ MOST_SOLUTIONS = 200
 PASSING = {408, 425, 429}
 FITS_START = b"SIMPLE  ="
 REMEDY = "try later; ASTROMETRY_SERVICE_URL or services.astrometry names another service"
-Answer = TypeVar("Answer")
-logger = logging.getLogger(__name__)
-
-
-class AstrometryServiceError(Exception):
-    """An attempt failed.
-
-    Attributes
-    ----------
-    lasting : bool
-        Asking again is of no use.
-    status : int
-        Of the answer; 0 where there was none.
-    """
-
-    def __init__(self, message: str, lasting: bool = False, status: int = 0) -> None:
-        super().__init__(" ".join(message.split())[:300])
-        self.lasting = lasting
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -114,7 +92,7 @@ class AstrometryService:
         def attempt() -> ExposureSolutions | None:
             try:
                 return _solutions_in(self._ask(path, LARGEST_XML).body, rootname.lower())
-            except AstrometryServiceError as error:
+            except AttemptError as error:
                 if error.status == 404:
                     return None
                 raise
@@ -139,12 +117,12 @@ class AstrometryService:
         def attempt() -> bytes | None:
             try:
                 body = self._ask(path, LARGEST_HEADERLET).body
-            except AstrometryServiceError as error:
+            except AttemptError as error:
                 if error.status == 404:
                     return None
                 raise
             if not body.startswith(FITS_START):
-                raise AstrometryServiceError(f"in place of a headerlet there is {_beginning(body)}")
+                raise AttemptError(f"in place of a headerlet there is {_beginning(body)}")
             return body
 
         return self._tried(f"{rootname} {wcsname}", attempt)
@@ -154,37 +132,16 @@ class AstrometryService:
         try:
             answer = fetch(url, Deadline(self.remote.timeout), most_bytes=most_bytes)
         except HttpError as error:
-            raise AstrometryServiceError(str(error)) from error
+            raise AttemptError(str(error)) from error
         if answer.status != 200:
             lasting = answer.status < 500 and answer.status not in PASSING
-            raise AstrometryServiceError(
+            raise AttemptError(
                 f"status {answer.status} {answer.reason}", lasting=lasting, status=answer.status
             )
         return answer
 
     def _tried(self, what: str, attempt: Callable[[], Answer]) -> Answer:
-        """Repeat an attempt with growing pauses until it succeeds or has been made often enough."""
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            pause = state.next_action.sleep if state.next_action else 0.0
-            logger.warning("%s: %s; attempt %d in %.0f s", what, error, state.attempt_number + 1, pause)
-
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.remote.retries + 1),
-            wait=tenacity.wait_exponential(multiplier=self.remote.pause, max=LONGEST_PAUSE),
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, AstrometryServiceError) and not error.lasting
-            ),
-            before_sleep=tell,
-            reraise=True,
-        )
-        try:
-            return attempts(attempt)
-        except AstrometryServiceError as error:
-            raise ServiceUnavailableError(
-                f"the astrometry service at {self.remote.url}: {what}: {error}", REMEDY
-            ) from error
+        return with_retries(attempt, self.remote, "the astrometry service", REMEDY, what)
 
 
 def _path(rootname: str) -> str:
@@ -196,7 +153,7 @@ def _solutions_in(content: bytes, rootname: str) -> ExposureSolutions:
     try:
         root = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
-        raise AstrometryServiceError(f"in place of XML there is {_beginning(content)} ({error})") from error
+        raise AttemptError(f"in place of XML there is {_beginning(content)} ({error})") from error
     found: dict[str, KnownSolution] = {}
     best = ""
     for element in root.iter():
@@ -208,9 +165,9 @@ def _solutions_in(content: bytes, rootname: str) -> ExposureSolutions:
         elif _tag(element) == "bestSolutionID":
             best = (element.text or "").strip()
     if len(found) > MOST_SOLUTIONS:
-        raise AstrometryServiceError(f"it tells of {len(found)} solutions, which can't be", lasting=True)
+        raise AttemptError(f"it tells of {len(found)} solutions, which can't be", lasting=True)
     if _tag(root).lower() == "html":
-        raise AstrometryServiceError("in place of XML there is a web page")
+        raise AttemptError("in place of XML there is a web page")
     names = {known.number: known.wcsname for known in found.values()}
     preferred = names.get(best, best if best in found else "")
     return ExposureSolutions(rootname, tuple(found.values()), preferred)

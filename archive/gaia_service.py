@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from hapctl.archive.errors import CatalogUsageError
 from hapctl.archive.gaia_columns import UNITS, stars_from_table
 from hapctl.archive.gaia_rows import NewAnswer
+from hapctl.archive.remote_services import RemoteService
 from hapctl.archive.sky_region import Circle
-from hapctl.archive.tap_answers import RemoteService, TapTable, whole_answer
+from hapctl.archive.tap_answers import TapTable, whole_answer
 from hapctl.processing.astrometry.reference_stars import CORRELATION_NAMES, ReferenceStars
 
 if TYPE_CHECKING:

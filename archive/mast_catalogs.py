@@ -14,8 +14,9 @@ from hapctl.archive.bounded_http import Deadline, HttpError, fetch
 from hapctl.archive.errors import AnswerTooLargeError
 from hapctl.archive.gaia_columns import BadTableError, column_numbers, stars_from_table
 from hapctl.archive.gaia_rows import NewAnswer
+from hapctl.archive.remote_services import AttemptError, RemoteService, with_retries
 from hapctl.archive.sky_region import Circle
-from hapctl.archive.tap_answers import RemoteService, refuse_outside, with_retries
+from hapctl.archive.tap_answers import refuse_outside
 from hapctl.archive.vizier_catalogs import PS1_EPOCH, julian_year, with_floor
 from hapctl.processing.astrometry.reference_stars import ReferenceStars
 
@@ -31,20 +32,6 @@ COLUMNS = ("objID", "raMean", "decMean", "raMeanErr", "decMeanErr", "epochMean",
 NOTHING = -999.0
 REMEDY = "try later; --offline uses what the catalog holds; HAPCTL_SERVICES_MAST names another service"
 NAME = "Pan-STARRS1 DR2"
-
-
-class MastError(Exception):
-    """An attempt failed.
-
-    Attributes
-    ----------
-    lasting : bool
-        The service refuses what was asked, so that asking again is of no use.
-    """
-
-    def __init__(self, message: str, lasting: bool = False) -> None:
-        super().__init__(" ".join(message.split())[:300])
-        self.lasting = lasting
 
 
 def fetch_panstarrs(circle: Circle, release: str, service: RemoteService) -> NewAnswer:
@@ -65,7 +52,7 @@ def fetch_panstarrs(circle: Circle, release: str, service: RemoteService) -> New
     AnswerTooLargeError
         A full page.
     """
-    stars = with_retries(lambda: _attempt(circle, service), service, NAME, (MastError,), REMEDY)
+    stars = with_retries(lambda: _attempt(circle, service), service, NAME, REMEDY)
     question = (
         f"panstarrs/dr2/mean ra={circle.ra!r} dec={circle.dec!r} radius={circle.radius!r} "
         f"nDetections>={LEAST_DETECTIONS} columns={','.join(COLUMNS)}"
@@ -81,13 +68,13 @@ def _attempt(circle: Circle, service: RemoteService) -> ReferenceStars:
             f"{circle} holds more than {PAGE_ROWS} objects of {NAME}", "ask for a smaller region"
         )
     if len(table) and (more := len(_page(circle, service, deadline, 2))):
-        raise MastError(f"the answer was cut: after {len(table)} rows there are at least {more} more")
+        raise AttemptError(f"the answer was cut: after {len(table)} rows there are at least {more} more")
     try:
         stars = panstarrs_objects(table)
     except BadTableError as error:
-        raise MastError(f"the answer can't be right: {error}") from error
+        raise AttemptError(f"the answer can't be right: {error}") from error
     if outside := refuse_outside(stars, circle):
-        raise MastError(outside)
+        raise AttemptError(outside)
     return stars
 
 
@@ -103,11 +90,11 @@ def _page(circle: Circle, service: RemoteService, deadline: Deadline, page: int)
             return api.service_request("panstarrs", asked, pagesize=PAGE_ROWS, page=page, use_json=True)
     except HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
-        raise MastError(str(error), lasting=400 <= status < 500 and status not in (408, 429)) from error
+        raise AttemptError(str(error), lasting=400 <= status < 500 and status not in (408, 429)) from error
     except (JSONDecodeError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise MastError(f"the answer is not what the service is known to send: {error}") from error
+        raise AttemptError(f"the answer is not what the service is known to send: {error}") from error
     except RequestException as error:
-        raise MastError(str(error)) from error
+        raise AttemptError(str(error)) from error
 
 
 def _service(service: RemoteService, deadline: Deadline) -> Any:

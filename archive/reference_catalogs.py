@@ -23,8 +23,8 @@ from hapctl.archive.reference_answers import (
     ask_for_missing,
     kept_sources,
 )
+from hapctl.archive.remote_services import RemoteService
 from hapctl.archive.sky_region import Circle, Region
-from hapctl.archive.tap_answers import RemoteService
 from hapctl.archive.vizier_catalogs import fetch_vizier
 
 ServiceName = Literal["gaia", "vizier", "mast"]

@@ -23,11 +23,11 @@ from xml.parsers.expat import ExpatError
 
 from hapctl.archive.bounded_http import Deadline, response_class
 from hapctl.archive.errors import CatalogUsageError
+from hapctl.archive.remote_services import AttemptError
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-MESSAGE_LENGTH = 300
 REDIRECTS = 5
 FIRST_POLL_SECONDS = 0.05
 POLL_SECONDS = 5.0
@@ -47,18 +47,8 @@ UNREADABLE = (
 )
 
 
-class TapError(Exception):
-    """An attempt failed.
-
-    Attributes
-    ----------
-    lasting : bool
-        The service refuses what was asked, so that asking again is of no use.
-    """
-
-    def __init__(self, message: str, lasting: bool = False) -> None:
-        super().__init__(" ".join(message.split())[:MESSAGE_LENGTH])
-        self.lasting = lasting
+class TapError(AttemptError):
+    """An attempt to ask a TAP service failed."""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,15 @@ An answer is taken only if it has just the number of rows that was counted, none
 and no mark of an overflow.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tenacity
-from hapctl.archive.errors import AnswerTooLargeError, ServiceUnavailableError
+from hapctl.archive.errors import AnswerTooLargeError
 from hapctl.archive.gaia_columns import BadTableError
+from hapctl.archive.remote_services import RemoteService, with_retries
 from hapctl.archive.sky_region import Circle
 from hapctl.archive.tap import TapAnswer, TapError, run_query
 from hapctl.processing.astrometry.reference_stars import ReferenceStars
@@ -22,30 +21,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 LARGEST_ANSWER = 1_000_000
-LONGEST_PAUSE = 60.0
 OUTSIDE_DEG = 1e-6
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RemoteService:
-    """Where and how patiently a service is asked.
-
-    Attributes
-    ----------
-    url : str
-    timeout : float
-        Seconds until an attempt is given up.
-    retries : int
-        Further attempts after the first.
-    pause : float
-        Seconds before the first further attempt; doubled each time, up to a minute.
-    """
-
-    url: str
-    timeout: float = 300.0
-    retries: int = 3
-    pause: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,46 +74,7 @@ def whole_answer(table: TapTable, circle: Circle, service: RemoteService, remedy
     ServiceUnavailableError
         No whole answer after all attempts, or the service refuses what was asked; says `remedy`.
     """
-    return with_retries(lambda: _attempt(table, circle, service), service, table.name, (TapError,), remedy)
-
-
-def with_retries(
-    attempt: Callable[[], ReferenceStars],
-    service: RemoteService,
-    name: str,
-    failures: tuple[type[Exception], ...],
-    remedy: str,
-) -> ReferenceStars:
-    """Repeat an attempt until it succeeds, fails for good, or has been made often enough.
-
-    Parameters
-    ----------
-    failures : tuple of exception types
-        What may be tried again, unless its attribute ``lasting`` is true.
-
-    Raises
-    ------
-    ServiceUnavailableError
-    """
-
-    def tell(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        pause = state.next_action.sleep if state.next_action else 0.0
-        logger.warning("%s: %s; attempt %d in %.0f s", name, error, state.attempt_number + 1, pause)
-
-    attempts = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(service.retries + 1),
-        wait=tenacity.wait_exponential(multiplier=service.pause, max=LONGEST_PAUSE),
-        retry=tenacity.retry_if_exception(
-            lambda error: isinstance(error, failures) and not getattr(error, "lasting", False)
-        ),
-        before_sleep=tell,
-        reraise=True,
-    )
-    try:
-        return attempts(attempt)
-    except failures as error:
-        raise ServiceUnavailableError(f"{name} at {service.url}: {error}", remedy) from error
+    return with_retries(lambda: _attempt(table, circle, service), service, table.name, remedy)
 
 
 def refuse_outside(stars: ReferenceStars, circle: Circle) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hapctl.archive.gaia_columns import BadTableError, column_numbers, stars_from_table
 from hapctl.archive.gaia_rows import NewAnswer
+from hapctl.archive.remote_services import RemoteService
 from hapctl.archive.sky_region import Circle
-from hapctl.archive.tap_answers import RemoteService, TapTable, whole_answer
+from hapctl.archive.tap_answers import TapTable, whole_answer
 from hapctl.processing.astrometry.reference_stars import ReferenceStars
 from numpy.typing import NDArray
 

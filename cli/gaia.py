@@ -187,7 +187,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 def services_of(settings: "Settings") -> "ReferenceServices":
     """Return how all reference catalogs are asked, by the configuration."""
     from hapctl.archive.reference_catalogs import ReferenceServices
-    from hapctl.archive.tap_answers import RemoteService
+    from hapctl.archive.remote_services import RemoteService
 
     others = settings.services
     return ReferenceServices(

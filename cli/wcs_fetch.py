@@ -60,7 +60,7 @@ def fetch(
 
 def _service(settings: "ServiceSettings") -> "AstrometryService":
     from hapctl.archive.astrometry_service import AstrometryService
-    from hapctl.archive.tap_answers import RemoteService
+    from hapctl.archive.remote_services import RemoteService
 
     return AstrometryService(RemoteService(settings.astrometry, settings.timeout, settings.retries))
 

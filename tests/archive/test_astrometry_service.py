@@ -6,7 +6,7 @@ import pytest
 from hapctl.archive import astrometry_service
 from hapctl.archive.astrometry_service import AstrometryService, KnownSolution
 from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
-from hapctl.archive.tap_answers import RemoteService
+from hapctl.archive.remote_services import RemoteService
 from support.http_service import HttpFaults, HttpService, astrometry_answers
 from support.tap_service import refused_url
 

@@ -18,9 +18,9 @@ from hapctl.archive.gaia_rows import answer_sha256, list_queries
 from hapctl.archive.gaia_service import RELEASES, fetch_sources, find_release
 from hapctl.archive.reference_answers import EXTRA_ARCSEC
 from hapctl.archive.reference_catalogs import ReferenceServices, reference_sources
+from hapctl.archive.remote_services import RemoteService
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.sky_region import Region, parse_region
-from hapctl.archive.tap_answers import RemoteService
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from sqlalchemy import text
 from support.gaia_table import second_release, synthetic_sky

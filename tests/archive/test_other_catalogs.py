@@ -13,9 +13,9 @@ from hapctl.archive.errors import (
 from hapctl.archive.gaia import load_file
 from hapctl.archive.gaia_rows import list_queries
 from hapctl.archive.reference_catalogs import ReferenceServices, find_catalog, reference_sources
+from hapctl.archive.remote_services import RemoteService
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.sky_region import parse_region
-from hapctl.archive.tap_answers import RemoteService
 from hapctl.archive.vizier_catalogs import fetch_vizier
 from support.http_service import HttpFaults, HttpService
 from support.http_service import mast_catalogs as mast_answers
