@@ -2,10 +2,47 @@
 
 from typing import TYPE_CHECKING
 
-from hapctl.processing.astrometry.fits_structure import HeaderValue
+from hapctl.processing.astrometry.fits_structure import CARD, HeaderValue
 
 if TYPE_CHECKING:
     from astropy.io import fits
+
+
+_LONGEST = 68
+"""Characters of a string, quotes doubled, that one card holds."""
+
+
+def card_text(keyword: str, value: HeaderValue) -> str:
+    """Return a card as text, its number with all digits; a long string is several cards."""
+    if isinstance(value, bool):
+        return f"{keyword:8}= {'T' if value else 'F':>20}"
+    if isinstance(value, int):
+        return f"{keyword:8}= {value:>20}"
+    if isinstance(value, float):
+        return f"{keyword:8}= {repr(float(value)).upper():>20}"
+    return _string_cards(keyword, str(value))
+
+
+def _string_cards(keyword: str, value: str) -> str:
+    """Return a string card, continued on CONTINUE cards where it is longer than one holds."""
+    quoted = value.replace("'", "''")
+    if len(quoted) <= _LONGEST:
+        return f"{keyword:8}= '{quoted:8}'"
+    pieces = [f"'{piece}&'" for piece in _pieces(value)]
+    pieces[-1] = f"{pieces[-1][:-2]}'"
+    names = [f"{keyword:8}= ", *["CONTINUE  "] * (len(pieces) - 1)]
+    return "".join(f"{name}{piece}".ljust(CARD) for name, piece in zip(names, pieces, strict=True))
+
+
+def _pieces(value: str) -> list[str]:
+    """Cut a string into pieces that fit with their quotes doubled: no pair is torn, as astropy does [BUG]."""
+    pieces = [""]
+    for character in value:
+        doubled = character.replace("'", "''")
+        if len(pieces[-1]) + len(doubled) > _LONGEST - 1:
+            pieces.append("")
+        pieces[-1] += doubled
+    return pieces
 
 
 _ROOM = 60
@@ -16,6 +53,8 @@ def exact_card(keyword: str, value: HeaderValue, comment: str = "") -> "fits.Car
     """Return a card whose number has all its digits (astropy cuts numbers to 20 characters)."""
     from astropy.io import fits
 
+    if isinstance(value, str) and len(value.replace("'", "''")) > _LONGEST:
+        return fits.Card.fromstring(card_text(keyword, value))
     if not isinstance(value, float):
         fits_in = len(str(value)) + len(comment) <= _ROOM
         return fits.Card(keyword, value, comment if fits_in else "")

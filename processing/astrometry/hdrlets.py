@@ -6,8 +6,9 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hapctl.processing.astrometry.fits_cards import exact_card
 from hapctl.processing.astrometry.fits_editing import EditedFile, FitsPart
-from hapctl.processing.astrometry.fits_structure import read_fits_bytes, text
+from hapctl.processing.astrometry.fits_structure import HeaderValue, read_fits_bytes, text
 from hapctl.processing.errors import RefusedError, UnusableFileError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _extension_header(content: bytes, extver: int) -> "fits.Header":
 
     hdus = fits.open(io.BytesIO(content))
     top = hdus[0].header
-    cards: list[tuple[str, object, str]] = [
+    cards: list[tuple[str, HeaderValue, str]] = [
         ("XTENSION", KIND, "FITS extension"),
         ("BITPIX", 8, "array data type"),
         ("NAXIS", 1, "number of array dimensions"),
@@ -113,7 +114,7 @@ def _extension_header(content: bytes, extver: int) -> "fits.Header":
     cards.append(("COMPRESS", False, "Uses gzip compression"))
     cards += [(name, top[name], top.comments[name]) for name in _COPIED if name in top]
     cards += [("EXTNAME", KIND, "Extension name"), ("EXTVER", extver, "")]
-    return fits.Header(cards)
+    return fits.Header([exact_card(*card) for card in cards])
 
 
 def find_attached(edited: EditedFile, which: str) -> AttachedHeaderlet:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from hapctl.processing.astrometry.fits_cards import card_text
 from hapctl.processing.astrometry.fits_structure import BLOCK, CARD, HeaderValue
 from hapctl.processing.astrometry.reading import ChipShapes, headerlet_solution
 from hapctl.processing.astrometry.solution import ChipWcs, LookupTable, WcsSolution
@@ -211,24 +212,3 @@ def _header(cards: Cards, history: Iterable[str] = ()) -> bytes:
 
 def _pad(content: bytes, fill: bytes) -> bytes:
     return content + fill * (-len(content) % BLOCK)
-
-
-def card_text(keyword: str, value: HeaderValue) -> str:
-    """Return a card as text, its number with all digits; a long string is several cards."""
-    if isinstance(value, bool):
-        return f"{keyword:8}= {'T' if value else 'F':>20}"
-    if isinstance(value, int):
-        return f"{keyword:8}= {value:>20}"
-    if isinstance(value, float):
-        return f"{keyword:8}= {repr(float(value)).upper():>20}"
-    return _string_cards(keyword, str(value).replace("'", "''"))
-
-
-def _string_cards(keyword: str, value: str) -> str:
-    """Return a string card, continued on CONTINUE cards where it is longer than one holds."""
-    if len(value) <= 68:
-        return f"{keyword:8}= '{value:8}'"
-    pieces = [value[start : start + 66] for start in range(0, len(value), 66)]
-    quoted = [f"'{piece}&'" for piece in pieces[:-1]] + [f"'{pieces[-1]}'"]
-    names = [f"{keyword:8}= ", *["CONTINUE  "] * (len(pieces) - 1)]
-    return "".join(f"{name}{piece}".ljust(CARD) for name, piece in zip(names, quoted, strict=True))

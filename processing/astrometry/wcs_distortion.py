@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hapctl.processing.astrometry.content_hash import distortion_sha256
-from hapctl.processing.astrometry.fits_cards import remove_cards, set_card
+from hapctl.processing.astrometry.fits_cards import card_text, remove_cards, set_card
 from hapctl.processing.astrometry.fits_editing import EditedFile, FitsPart
 from hapctl.processing.astrometry.headerlet import (
     Cards,
-    card_text,
     distortion_name,
     reference_root,
     sip_cards,

@@ -7,8 +7,9 @@ of the file whose values run along x, and for chip 1 alone [BUG]; they belong al
 from pathlib import Path
 
 import numpy as np
+from hapctl.processing.astrometry.fits_cards import card_text
 from hapctl.processing.astrometry.fits_editing import FitsPart
-from hapctl.processing.astrometry.headerlet import card_text, table_cards, table_header, table_values
+from hapctl.processing.astrometry.headerlet import table_cards, table_header, table_values
 from hapctl.processing.astrometry.solution import ChipWcs, LookupTable
 from hapctl.processing.errors import UnusableFileError
 from numpy.typing import NDArray

@@ -261,7 +261,7 @@ def test_alternates_fill_the_letters_and_the_same_is_kept_once(tmp_path: Path) -
 LETTERS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_-'0123456789", min_size=69, max_size=150)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(LETTERS)
 def test_names_longer_than_a_card_come_back(name: str) -> None:
     import tempfile
