@@ -68,6 +68,8 @@ class AcceptanceRule:
     most_roll_freedom : float
         Standard error of the roll by the stars alone, over the prior's: beyond this the prior says what the
         roll is, and where the prior is wrong nothing would tell.
+    harmless_roll_mas : float
+        A roll wrong by `most_prior_sigma` that moves no source by more is not asked about.
     most_single_star_sigma, single_star_floor_mas : float
         Without any one star of the catalog the solution changes by no more than so many predicted errors
         and the floor: else one star that is wrong would not be noticed.
@@ -111,6 +113,7 @@ class AcceptanceRule:
     most_prior_sigma: float = 5.0
     most_chi_log10_chance: float = -4.0
     most_roll_freedom: float = 1.0
+    harmless_roll_mas: float = 5.0
     most_single_star_sigma: float = 2.5
     single_star_floor_mas: float = 2.0
     least_improvement: float = 0.0

@@ -164,7 +164,7 @@ def _catalog_words(
         chi_log10_chance=ties.log10_chance,
         single_star_mas=single.change_mas,
         predicted_mas=single.predicted_mas,
-        roll_freedom=_roll_freedom(problem, solution),
+        roll_freedom=_roll_freedom(problem, solution, ties, rule),
         improvement=ties.improvement,
     )
     evidence = replace(evidence, figures=_figures(evidence, ties, solution.rescaling))
@@ -304,19 +304,24 @@ def _set_departures(problem: JointProblem, solution: JointSolution) -> tuple[Dep
     return tuple(departures)
 
 
-def _roll_freedom(problem: JointProblem, solution: JointSolution) -> float | None:
+def _roll_freedom(
+    problem: JointProblem, solution: JointSolution, ties: StarTies, rule: AcceptanceRule
+) -> float | None:
     """How well the stars alone know the roll of the worst guide-star set, in units of its prior.
 
     The solution's error is that of stars and prior together; a prior departed from by more than
-    `TRUSTED` standard deviations has been given less weight.
+    `TRUSTED` standard deviations has been given less weight. None where a roll as wrong as the rule lets
+    pass would do no harm: in the field of a small detector.
     """
     worst: list[float] = []
+    reach = float(np.linalg.norm(problem.sources.points - ties.points.mean(axis=0), axis=1).max())
     for number in {exposure.prior.guide_star_set for exposure in problem.exposures}:
         places = _set_members(problem, number)
         if not places:
             continue
         prior = np.radians(problem.exposures[places[0]].prior.roll_deg)
-        if prior <= HELD_ROLL:
+        harm_mas = 1e3 * rule.most_prior_sigma * prior * reach
+        if prior <= HELD_ROLL or harm_mas <= rule.harmless_roll_mas:
             continue
         departed = abs(float(np.median(solution.corrections[places, 2]))) / prior
         of_prior = 1.0 / (prior * max(1.0, departed / TRUSTED)) ** 2

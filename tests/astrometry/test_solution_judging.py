@@ -140,6 +140,15 @@ def test_a_knot_of_stars_does_not_know_the_roll() -> None:
     assert judged(field)[0].verdict.code != "roll-unknown"
 
 
+def test_where_a_wrong_roll_does_no_harm_the_stars_need_not_know_it() -> None:
+    knot = np.array([[-80.0, -70.0], [-79.0, -71.0], [-78.5, -69.0], [-80.5, -69.5]])
+    harmless = replace(RULE, harmless_roll_mas=200.0)  # as it is on a detector of some 15 arcsec
+    judgement, _ = judged(SmallField(knot, roll_deg=0.001), harmless)
+    assert judgement.verdict.code != "roll-unknown"
+    assert judgement.evidence is not None
+    assert judgement.evidence.roll_freedom is None
+
+
 def test_a_roll_against_the_prior_needs_strong_evidence() -> None:
     few = judged(SmallField(WIDE[:3], roll_deg=0.04))[0]
     assert few.verdict.code == "roll-prior"
