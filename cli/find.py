@@ -212,9 +212,12 @@ def _written(file: Path, kept: "SourceCatalog", places: dict[str, Path], overwri
 def _document(
     file: Path, found: "ImageSources", kept: "SourceCatalog", written: dict[str, str]
 ) -> dict[str, Any]:
+    from hapctl.processing.astrometry.trailing import is_trailed
+
     return {
         "file": str(file),
         "kind": found.kind,
+        "trailed": is_trailed(list(found.detections.values())),
         "wcs": found.wcs or None,
         "threshold": found.settings.threshold,
         "chips": [_chip(found, kept, extver) for extver in found.detections],
@@ -281,6 +284,8 @@ def _tell(document: dict[str, Any]) -> None:
             f"SCI,{chip['extver']}  {chip['found']} found, {chip['kept']} kept, {chip['usable']} fit for "
             f"alignment; FWHM {chip['fwhm']:.2f} pixel, {psf}"
         )
+    if document["trailed"]:
+        say("hapctl: the sources are long in one direction on every chip: the telescope moved")
     if not document["wcs"]:
         say("hapctl: the file has no usable WCS: pixels only")
     if document["brightest"]:

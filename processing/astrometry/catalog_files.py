@@ -284,10 +284,16 @@ def regions_text(
     UsageProblemError
         The catalog lacks what the frame needs.
     """
+    several = len(np.unique(catalog.extver)) > 1
     if frame is None:
-        frame = "icrs" if catalog.has_sky and (len(catalog.shapes) > 1 or not catalog.has_pixels) else "image"
+        on_sky = several or not catalog.has_pixels or (len(catalog.shapes) > 1 and catalog.has_sky)
+        frame = "icrs" if on_sky else "image"
+    if frame == "image" and several:
+        raise UsageProblemError(f"{catalog.name}: regions in pixels are of one chip", "choose a chip")
     if not (catalog.has_sky if frame == "icrs" else catalog.has_pixels):
-        raise UsageProblemError(f"{catalog.name}: no positions in frame {frame}", "give the catalog a WCS")
+        raise UsageProblemError(
+            f"{catalog.name}: no positions in frame {frame}", "give the catalog a WCS, or choose a chip"
+        )
     lines = ["# Region file format: DS9", f"# {Path(catalog.name).name}", "global color=green width=1", frame]
     lines += _circles(catalog, frame, radius)
     return "\n".join(lines) + "\n"

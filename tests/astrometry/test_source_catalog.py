@@ -194,6 +194,12 @@ def test_sources_of_two_chips_are_drawn_on_the_sky() -> None:
     regions = parse_regions(regions_text(both)).regions
     assert [region.frame for region in regions] == ["icrs", "icrs"]
     assert regions[1].points[0].tolist() == [10.001, 5.001]
+    with pytest.raises(UsageProblemError, match="of one chip"):
+        regions_text(both, frame="image")
+    without_sky = SourceCatalog.from_columns(x=[1.0, 2.0], y=[1.0, 2.0], extver=[1, 2], shapes=shapes)
+    with pytest.raises(UsageProblemError, match="frame icrs"):
+        regions_text(without_sky)
+    assert "image" in regions_text(without_sky.chosen(slice(0, 1))).splitlines()
 
 
 X, Y, FLUX = np.array([10.5, 20.25, 30.0]), np.array([5.0, 6.5, 7.75]), np.array([100.0, 50.0, 200.0])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from hapctl.processing.astrometry.catalog_files import read_catalog
 from hapctl.processing.astrometry.ds9_regions import read_regions
 from hapctl.processing.imaging.image_sources import find_sources
@@ -88,6 +89,29 @@ def test_ranges_and_boxes(exposure: Path) -> None:
     ).json()
     kept = catalog.filtered(sharpness=(0.8, 1.2), box=(100, 50, 199, 1e9), without=2)
     assert document["kept"] == len(kept) > 0
+
+
+def test_a_trail_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "jtrail01q_flt.fits"
+    exposure_of_stars(path)
+    with fits.open(path, mode="update") as hdus:
+        for extver in (1, 2):
+            science = hdus["SCI", extver].data
+            hdus["SCI", extver].data = sum(np.roll(science, step, axis=1) for step in range(9)) / 9
+    told = find(path)
+    assert told.exit_code == 0
+    assert "the telescope moved" in told.stderr
+    assert find(path, "--json").json()["trailed"] is True
+
+
+def test_a_file_without_a_wcs_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "jplain01q_flt.fits"
+    exposure_of_stars(path, wcs=False)
+    told = find(path, "--regions", tmp_path / "a.reg", "--chip", 1)
+    assert told.exit_code == 0
+    assert "no usable WCS: pixels only" in told.stderr
+    assert "image" in (tmp_path / "a.reg").read_text().splitlines()
+    assert find(path, "--json").json()["brightest"][0]["ra"] is None
 
 
 def test_a_product(tmp_path: Path) -> None:
