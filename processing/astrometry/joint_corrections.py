@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from hapctl.processing.astrometry.joint_model import Array
+from hapctl.processing.astrometry.joint_model import Array, JointSolution
 from hapctl.processing.astrometry.plane import PlaneFit
 
 
@@ -49,3 +49,32 @@ def plane_fits(corrections: Array, centres: Array) -> tuple[PlaneFit, ...]:
     turned = matrices(corrections)
     shifts = centres + corrections[:, :2] - np.einsum("kij,kj->ki", turned, centres)
     return tuple(PlaneFit(shift, matrix) for shift, matrix in zip(shifts, turned, strict=True))
+
+
+def predicted_error(solution: JointSolution, number: int, points: Array, *, floor: bool = True) -> Array:
+    """Standard errors of corrected positions, by the covariance of the solution.
+
+    Parameters
+    ----------
+    solution : JointSolution
+    number : int
+        Of the exposure.
+    points : ndarray, shape (n, 2)
+        By the starting WCS, arcsec in the plane.
+    floor : bool
+        Add the error of the catalog's frame.
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+        Arcsec, in xi and eta.
+    """
+    count = len(points)
+    own = np.broadcast_to(solution.corrections[number], (count, 6))
+    matrix = np.broadcast_to(solution.fits[number].matrix, (count, 2, 2))
+    slopes = slopes_at(points - solution.centres[number], own, matrix)
+    block = solution.covariance[6 * number : 6 * number + 6, 6 * number : 6 * number + 6]
+    variance = np.einsum("ncp,pq,ncq->nc", slopes, block, slopes, optimize=True)
+    common = solution.common_floor[number] if floor else 0.0
+    errors: Array = np.sqrt(variance + common**2)
+    return errors

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from hapctl.processing.astrometry import joint_equations as equations
 from hapctl.processing.astrometry import joint_losses as losses
-from hapctl.processing.astrometry.joint_corrections import corrections_of, plane_fits, slopes_at
+from hapctl.processing.astrometry.joint_corrections import corrections_of, plane_fits, predicted_error
 from hapctl.processing.astrometry.joint_equations import Layout, StarBlocks
 from hapctl.processing.astrometry.joint_model import (
     Array,
@@ -25,10 +25,12 @@ from hapctl.processing.astrometry.joint_model import (
 from hapctl.processing.astrometry.joint_restraints import Restraint, restraint
 from hapctl.processing.astrometry.plane import PlaneFit
 
-_STARTING_STEPS = 12
+__all__ = ["predicted_error", "solve_joint"]
+_STARTING_STEPS = 50
 _CHECKING_STEPS = 4  # from a start that the caller vouches for
 _SCALED_STEPS = 12  # steps after which the scatter that residuals are measured by stays what it is
-_SETTLED = 1e-9  # arcsec
+_SETTLED = 1e-7  # arcsec; rounding moves a frame that nothing but priors holds by a tenth of it
+_LOST = 1e-3  # a star none of whose sources weighs more has lost them
 _LEAST = 1e-9  # weight that keeps the star of rejected sources regular
 _FRESH = 0.01  # mean change of the weights after which the equations are made anew
 
@@ -88,35 +90,6 @@ def solve_joint(
     return solver.finished(solver.settled(solver.started(start)), star_errors=star_errors)
 
 
-def predicted_error(solution: JointSolution, number: int, points: Array, *, floor: bool = True) -> Array:
-    """Standard errors of corrected positions, by the covariance of the solution.
-
-    Parameters
-    ----------
-    solution : JointSolution
-    number : int
-        Of the exposure.
-    points : ndarray, shape (n, 2)
-        By the starting WCS, arcsec in the plane.
-    floor : bool
-        Add the error of the catalog's frame.
-
-    Returns
-    -------
-    ndarray, shape (n, 2)
-        Arcsec, in xi and eta.
-    """
-    count = len(points)
-    own = np.broadcast_to(solution.corrections[number], (count, 6))
-    matrix = np.broadcast_to(solution.fits[number].matrix, (count, 2, 2))
-    slopes = slopes_at(points - solution.centres[number], own, matrix)
-    block = solution.covariance[6 * number : 6 * number + 6, 6 * number : 6 * number + 6]
-    variance = np.einsum("ncp,pq,ncq->nc", slopes, block, slopes, optimize=True)
-    common = solution.common_floor[number] if floor else 0.0
-    errors: Array = np.sqrt(variance + common**2)
-    return errors
-
-
 @dataclass(frozen=True)
 class _Solver:
     """The steps of one solution.
@@ -163,7 +136,7 @@ class _Solver:
         for _ in range(_STARTING_STEPS):
             state, moved = self._stepped(state, self._normal(state))
             state = self._weighed(state, None)
-            if moved < 1e-5:
+            if moved < 5e-5:
                 break
         return state
 
@@ -174,7 +147,7 @@ class _Solver:
         for turn in range(self.settings.steps):
             if turn < _SCALED_STEPS:
                 scatter = self._scatter(state)
-            state = self._weighed(state, scatter)
+            state = self._weighed(state, scatter, revive=turn < _SCALED_STEPS)
             if normal is None or self._stale(normal, state):
                 normal = self._normal(state)
             state, moved = self._stepped(state, normal)
@@ -192,9 +165,25 @@ class _Solver:
         residuals = positions - equations.placed(layout, stars)
         return _State(corrections, motion, stars, residuals, weights, catalog)
 
-    def _sizes(self, state: _State) -> tuple[Array, Array]:
+    def _revived(self, state: _State) -> Array:
+        """Residuals, of stars that have lost all sources as if the sources alone were right, shape (n, 2).
+
+        A rejected star follows its catalog row and its prior motion, from which its sources then stay away
+        whatever the exposures do; they are believed again if they agree with each other.
+        """
+        layout = self.layout
+        best = np.zeros(len(layout.stars))
+        np.maximum.at(best, layout.star, state.weights)
+        lost = best < _LOST
+        alone = (self.spread**2 * layout.weights < 0.2) & (state.weights < _LOST)
+        weights = np.where(lost[layout.star] | alone, 1.0, state.weights)
+        rows = np.where(lost & layout.in_catalog, 0.0, state.catalog_weights)
+        return self._with_stars(state.corrections, state.motion, weights, rows).residuals
+
+    def _sizes(self, state: _State, *, revive: bool = False) -> tuple[Array, Array]:
         """Lengths of the residuals of sources and of catalog positions, in standard errors."""
-        size = np.hypot(state.residuals[:, 0], state.residuals[:, 1]) / self.spread
+        residuals = self._revived(state) if revive else state.residuals
+        size = np.hypot(residuals[:, 0], residuals[:, 1]) / self.spread
         departure, covariance = self._departures(state)
         catalog = np.einsum("mi,mij,mj->m", departure, np.linalg.inv(covariance), departure)
         return size, np.sqrt(catalog)
@@ -223,9 +212,9 @@ class _Solver:
         covariance += np.eye(2) / (layout.by_star @ layout.weights)[:, None, None]
         return averages[:, :2], covariance
 
-    def _weighed(self, state: _State, scatter: tuple[float, float] | None) -> _State:
+    def _weighed(self, state: _State, scatter: tuple[float, float] | None, *, revive: bool = False) -> _State:
         """New robust weights: of the starting loss, or of the redescending one in units of the scatter."""
-        size, catalog = self._sizes(state)
+        size, catalog = self._sizes(state, revive=revive)
         if scatter is None:
             weights, rows = losses.absolute(size), losses.absolute(catalog)
         else:
