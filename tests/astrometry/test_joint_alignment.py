@@ -25,3 +25,53 @@ def test_a_perfect_catalog_gives_a_tenth_of_a_milliarcsecond(seed: int) -> None:
     solutions = {n: outcome.solution for n, outcome in enumerate(alignment.outcomes) if outcome.solution}
     for errors in field.errors_mas(solutions).values():
         assert length_rms(errors) < 0.10
+
+
+def test_errors_are_as_predicted_with_a_catalog_of_which_two_fifths_are_wrong() -> None:
+    field = simulate_field(StarField(wrong=0.4), DITHERED, 3)
+    alignment = align_jointly(field.exposures, field.reference, RULE)
+    solutions = {n: outcome.solution for n, outcome in enumerate(alignment.outcomes) if outcome.solution}
+    for number, errors in field.errors_mas(solutions).items():
+        outcome = alignment.outcomes[number]
+        assert outcome.verdict.accepted
+        assert length_rms(errors) < 1.2 * outcome.predicted_error_mas
+        assert outcome.predicted_error_mas < 0.6
+
+
+def test_an_exposure_without_catalog_stars_is_tied_through_others() -> None:
+    """The catalog covers the western half of the field; the last exposure sees nothing of it."""
+    pointings = [Pointing(-110, 0), Pointing(-60, 20), Pointing(30, -10), Pointing(125, 10)]
+    field = simulate_field(StarField(half_width=240.0, stars=5000, catalog=600), pointings, 4)
+    lost = field.exposures[3].start
+    west = field.reference[field.reference.ra < lost.chips[0].crval[0] - 0.0325 / np.cos(np.radians(-27.8))]
+    alignment = align_jointly(field.exposures, west, RULE)
+    outcome = alignment.outcomes[3]
+    assert outcome.frame == "catalog"
+    assert (outcome.matches.reference < 0).all()
+    assert outcome.solution is not None
+    errors = field.errors_mas({3: outcome.solution})[3]
+    assert length_rms(errors) < 2.0 * outcome.predicted_error_mas
+    assert outcome.predicted_error_mas > alignment.outcomes[0].predicted_error_mas
+
+
+def test_without_a_catalog_exposures_lie_on_each_other_where_the_priors_put_them() -> None:
+    setup = StarField(pointing_error=0.3, roll_error_deg=0.003, own_error=False)
+    field = simulate_field(setup, DITHERED, 5)
+    alignment = align_jointly(field.exposures, None, RULE)
+    assert [outcome.frame for outcome in alignment.outcomes] == ["relative"] * 4
+    solutions = {n: outcome.solution for n, outcome in enumerate(alignment.outcomes) if outcome.solution}
+    errors = field.errors_mas(solutions)
+    for number in (1, 2, 3):
+        assert length_rms(errors[number] - errors[0]) < 0.5
+    assert alignment.groups[0].solution.frame == "relative"
+
+
+def test_a_catalog_of_another_region_changes_no_frame() -> None:
+    setup = StarField(pointing_error=0.3, roll_error_deg=0.003, own_error=False)
+    field = simulate_field(setup, DITHERED, 6)
+    elsewhere = simulate_field(StarField(), DITHERED, 77).reference
+    alignment = align_jointly(field.exposures, elsewhere, RULE)
+    for outcome in alignment.outcomes:
+        assert outcome.frame == "relative"
+        assert not outcome.verdict.accepted
+        assert outcome.verdict.reason
