@@ -42,7 +42,8 @@ class ReferenceStars:
     correlations : ndarray of float64, shape (n, 10)
         In the order of `CORRELATION_NAMES`.
     phot_g_mean_mag, bp_rp, ruwe : ndarray of float64, shape (n,)
-        Magnitude, colour, renormalised unit weight error.
+        Magnitude, colour, renormalised unit weight error; of other catalogs than Gaia the first is a
+        magnitude of their own, for order and brightness.
     params_solved : ndarray of int16, shape (n,)
         astrometric_params_solved (3: position only, 31: five parameters, 95: six); -1 where unknown.
     duplicated_source : ndarray of bool, shape (n,)
