@@ -186,8 +186,10 @@ def _refused_words(attempts: "list[AttemptLine]") -> list[str]:
         key = (attempt.method, attempt.catalog)
         if attempt.outcome == "refused" and key not in seen:
             target = f" to {attempt.catalog}" if attempt.catalog else ""
-            step = f", step {attempt.ladder_step} of {attempt.ladder}" if attempt.ladder_step else ""
-            what = f"the {attempt.method} fit{target} ({attempt.code}{step})"
+            climbed = attempt.ladder is not None and not attempt.ladder.startswith("catalog-")
+            step = f", step {attempt.ladder_step} of {attempt.ladder}" if climbed else ""
+            kind = "relative" if attempt.catalog is None else attempt.method
+            what = f"the {kind} fit{target} ({attempt.code}{step})"
             sentences.append(f"Run {attempt.run_id} refused {what}: {attempt.reason}.")
         seen.add(key)
     return sentences or ["No fit was refused."]

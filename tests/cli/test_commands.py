@@ -20,12 +20,23 @@ HEAVY = (
 def all_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield every command that does something, by its full name."""
     for name in COMMANDS:
-        command = command_for(name)
-        if isinstance(command, click.Group):
-            for sub, inner in command.commands.items():
-                yield (name, sub), inner
-        else:
-            yield (name,), command
+        yield from _commands_of((name,), command_for(name))
+
+
+def _commands_of(
+    name: tuple[str, ...], command: click.Command
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield a command, or those of a group; a group that does something by itself is one too."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    if command.invoke_without_command:
+        yield name, command
+    context = click.Context(command)
+    for sub in command.list_commands(context):
+        inner = command.get_command(context, sub)
+        assert inner is not None
+        yield from _commands_of((*name, sub), inner)
 
 
 ALL = dict(all_commands())

@@ -99,8 +99,8 @@ def test_the_wcs_on_a_date(archive: SmallArchive, run_hapctl: Runner) -> None:
 def test_every_named_query_says_what_it_answers(run_hapctl: Runner) -> None:
     listed = run_hapctl("query", "--list", "--json").json()
     assert [query["name"] for query in listed] == [
-        *("gaia-fraction-by-year", "product-lineage", "stale-products", "wcs-on-date", "weak-fits"),
-        "why-visit-failed",
+        *("gaia-fraction-by-year", "guide-star-sets", "product-lineage", "residuals-by-epoch"),
+        *("residuals-by-magnitude", "stale-products", "wcs-on-date", "weak-fits", "why-visit-failed"),
     ]
     for query in named_queries():
         assert query.title
