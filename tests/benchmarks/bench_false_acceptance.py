@@ -2,14 +2,14 @@
 
 Each field goes the whole way, from lists of sources to judged solutions. A false acceptance is an exposure
 put into the catalog's frame whose rms error over the field exceeds 5 times the predicted one plus 5 mas.
-``--keep FILE`` keeps a line of every field, and a run that is begun again goes on where it was.
+``PYTHONPATH=tests python tests/benchmarks/bench_false_acceptance.py --count 20000 --keep FILE`` keeps a line
+of every field, and goes on where it was when it is begun again.
 """
 
 import argparse
 import json
 import os
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,32 +17,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from numpy.linalg import LinAlgError
-from support.random_field_outcomes import field_outcome, quick_outcome
+from support.random_field_outcomes import seed_row
 from support.random_fields import STAR_COUNTS
 
 FIELDS = 240
-"""Fields of a run without arguments; the count on record is 20,000."""
-WHOLE = 10
-"""Every so many fields also a relative solution is made where the catalog gives none."""
-
-
-def worked(seed: int) -> dict[str, Any]:
-    """One field as a plain row."""
-    started = time.process_time()
-    whole = seed % WHOLE == 0
-    try:
-        row: dict[str, Any] = (field_outcome if whole else quick_outcome)(seed).row()
-    except (ValueError, LinAlgError) as problem:
-        row = {"true_stars": -1, "exposures": [], "false": False, "torn": False, "decoys": False}
-        row["broken"] = repr(problem)
-    return row | {"seed": seed, "seconds": round(time.process_time() - started, 3)}
+"""Fields of a run without arguments; a full one has 20,000."""
 
 
 def outcomes(seeds: Iterable[int], processes: int) -> Iterator[dict[str, Any]]:
     """Rows of fields, in order of the seeds."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(worked, seeds, chunksize=8)
+        yield from pool.map(seed_row, seeds, chunksize=8)
 
 
 def summary(rows: list[dict[str, Any]]) -> list[str]:

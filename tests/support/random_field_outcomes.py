@@ -1,5 +1,6 @@
 """A random field taken the whole way, from sources to judged solutions, and compared with its truth."""
 
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from hapctl.processing.astrometry.group_matching import associate
 from hapctl.processing.astrometry.joint_alignment import ExposureOutcome, ExposureSources, align_jointly
 from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.astrometry.solution import WcsSolution
+from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 from support.random_fields import (
     PLANE,
@@ -22,6 +24,8 @@ from support.random_fields import (
 Array = NDArray[np.float64]
 SIGMAS, FLOOR_MAS = 5.0, 5.0
 TORN_MAS = 20.0
+WHOLE = 10
+"""Every so many fields of the benchmark a relative solution is made too where the catalog gives none."""
 _FIGURES = ("catalog_log10_chance", "roll_freedom", "single_star_mas", "predicted_mas")
 _MJD_2000 = 51544.5
 
@@ -68,6 +72,17 @@ def field_outcome(
 ) -> FieldOutcome:
     """Draw a field, align it, compare it with its truth."""
     return aligned_outcome(random_field(seed, true_stars), rule or AcceptanceRule())
+
+
+def seed_row(seed: int) -> dict[str, Any]:
+    """A field as a row of the benchmark, with the processor seconds it took; an error is a row too."""
+    started = time.process_time()
+    try:
+        row = (field_outcome if seed % WHOLE == 0 else quick_outcome)(seed).row()
+    except (ValueError, LinAlgError) as problem:
+        row = {"true_stars": -1, "exposures": [], "false": False, "torn": False, "decoys": False}
+        row["broken"] = repr(problem)
+    return row | {"seed": seed, "seconds": round(time.process_time() - started, 3)}
 
 
 def quick_outcome(seed: int, rule: AcceptanceRule | None = None) -> FieldOutcome:
