@@ -53,9 +53,9 @@ class TweakedImage:
     code, reason : str
         Of the verdict.
     frame : str
-        What the new solution is good against: the reference, or the other images.
+        What the residuals are against: the reference, or other images.
     to_catalog : bool
-        Whether it is the reference.
+        Whether the new solution is good in the frame of the reference.
     solution : WcsSolution or None
         The new one, named, with the keywords of its fit.
     fit : PlaneFit
@@ -227,7 +227,8 @@ def _result(
 ) -> TweakedImage:
     outcome, plane = alignment.outcomes[number], alignment.plane
     accepted, verdict = _judged(outcome, alignment, to_catalog=reference.stars is not None)
-    against = outcome.frame == "catalog"
+    to_catalog = outcome.frame == "catalog"
+    against = to_catalog and bool(np.any(outcome.matches.reference >= 0))
     original = replace(exposure, start=image.start, sources=image.sources)
     fit = (outcome.fit or PlaneFit.identity()).after(guess)
     weights = alignment.groups[outcome.group].solution.catalog_weights if outcome.group >= 0 else None
@@ -247,8 +248,8 @@ def _result(
         accepted=accepted,
         code=verdict.code,
         reason=verdict.reason,
-        frame=reference.name if against else "the other images",
-        to_catalog=against,
+        frame=_frame_words(reference.name, to_catalog=to_catalog, own_stars=against),
+        to_catalog=to_catalog,
         solution=None,
         fit=fit,
         residuals=residuals,
@@ -259,6 +260,13 @@ def _result(
     if not accepted or outcome.solution is None:
         return result
     return replace(result, solution=named_solution(result, outcome.solution, reference, parameters))
+
+
+def _frame_words(reference: str, *, to_catalog: bool, own_stars: bool) -> str:
+    """What the residuals of an image are against."""
+    if not to_catalog:
+        return "the other images"
+    return reference if own_stars else f"other images that are tied to {reference}"
 
 
 def _judged(outcome: ExposureOutcome, alignment: JointAlignment, *, to_catalog: bool) -> tuple[bool, Verdict]:
@@ -280,8 +288,10 @@ def named_solution(
     """The new solution under its name, with what the fit says of itself."""
     given, name = parameters.headerlet, parameters.header.wcsname
     keywords = {key: value for key, value in moved.keywords.items() if key not in _OF_A_FIT}
-    rms = [round(value, 3) for value in result.rms_mas]
-    keywords |= {"RMS_RA": rms[0], "RMS_DEC": rms[1], "CRDER1": rms[0] / 3.6e6, "CRDER2": rms[1] / 3.6e6}
+    rms = result.rms_mas
+    if np.isfinite(rms).all():
+        keywords |= {"RMS_RA": round(rms[0], 3), "RMS_DEC": round(rms[1], 3)}
+        keywords |= {"CRDER1": round(rms[0], 3) / 3.6e6, "CRDER2": round(rms[1], 3) / 3.6e6}
     keywords |= {
         "NMATCHES": result.used,
         "FITGEOM": parameters.fit.fitgeometry,

@@ -19,6 +19,7 @@ from hapctl.processing.astrometry.solution import WcsSolution
 from hapctl.processing.astrometry.tweak_parameters import TWEAK, TweakParameters
 from PIL import Image
 from support.commands import Result, run_here
+from support.data import data_file
 from support.gaia_table import with_extract
 from support.sky_visit import SkyVisit, sky_visit
 from support.tap_service import TapService
@@ -376,3 +377,18 @@ def test_the_form_has_a_row_for_every_parameter(tmp_path: Path) -> None:
 
     asyncio.run(drive())
     assert 'wcsname = "MINE"' in (tmp_path / "tweak.toml").read_text()
+
+
+def test_images_without_reference_stars_are_tied_through_others(tmp_path: Path) -> None:
+    gaia = data_file("hrc_47tuc/gaia_dr3_47tuc_core.ecsv")
+    files = sorted(gaia.parent.glob("*_flt.fits"))
+    done = run_here(("tweak", *files, "--refcat", gaia, "--output-dir", tmp_path,
+                     "--updatehdr", "--json", *QUIET))  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    images = done.json()["images"]
+    assert [one["outcome"] for one in images] == ["accepted"] * 4
+    assert all(one["predicted_error_mas"] < 3.0 for one in images)
+    tied = [one for one in images if one["frame"].startswith("other images that are tied to")]
+    assert len(tied) >= 2  # the deep frames see hardly a star of Gaia that is not saturated
+    assert all(one["nmatches"] > 100 and one["weighted_rms_ra_mas"] < 10.0 for one in images if one in tied)
+    assert {primary(tmp_path / path.name).name for path in files} == {"TWEAK"}
