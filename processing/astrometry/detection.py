@@ -119,8 +119,11 @@ class Detections:
 
     @property
     def alignable(self) -> NDArray[np.bool_]:
-        """The usable ones, and galaxies: where stars are few, these are what exposures have in common."""
-        spoilt = int(UNFIT & ~(SourceFlag.EXTENDED | SourceFlag.POOR_FIT))
+        """The usable ones, and galaxies: where stars are few, these are what exposures have in common.
+
+        In the light of a saturated star an extended source is a ring or a spike of that.
+        """
+        spoilt = int(UNFIT & ~(SourceFlag.EXTENDED | SourceFlag.POOR_FIT) | SourceFlag.NEAR_SATURATED)
         galaxies = (self.flags & int(SourceFlag.EXTENDED)) != 0
         return self.usable | (galaxies & ((self.flags & spoilt) == 0))
 
@@ -244,7 +247,7 @@ def _flags(
         flags[where] |= int(flag)
 
     mark(_touched(saturated, column, row, 1), SourceFlag.SATURATED)
-    mark(_touched(saturated, column, row, effective_psf.MODEL_RADIUS), SourceFlag.NEAR_SATURATED)
+    mark(_near_saturated(saturated, column, row), SourceFlag.NEAR_SATURATED)
     mark(_touched(_bleeding(saturated), column, row, 2), SourceFlag.BLEEDING)
     poor, extended = _poor(fits, psf), _extended(fits)
     hot = (quality[row, column] & settings.hot_bits) != 0
@@ -300,6 +303,22 @@ def _bleeding(saturated: Mask) -> Mask:
     long = np.repeat(lengths > LONGEST_CORE, lengths)
     bleeding[row[long], column[long]] = True
     return bleeding
+
+
+def _near_saturated(saturated: Mask, column: Indices, row: Indices) -> Mask:
+    """Sources in the light of a saturated star, which reaches the farther the more of its pixels are full."""
+    from scipy.spatial import cKDTree
+
+    radius = effective_psf.MODEL_RADIUS
+    steps = np.arange(-radius, radius + 1)
+    full = saturated[row[:, None, None] + steps[:, None], column[:, None, None] + steps].sum(axis=(1, 2))
+    near: Mask = full > 0
+    cores = np.flatnonzero(_touched(saturated, column, row, 1))
+    places = np.column_stack([column, row])
+    reach = radius + 2.5 * np.sqrt(full[cores])
+    for inside in cKDTree(places).query_ball_point(places[cores], reach):
+        near[inside] = True
+    return near
 
 
 def _at_edge(column: Indices, row: Indices, shape: tuple[int, ...]) -> Mask:
