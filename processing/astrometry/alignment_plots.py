@@ -160,7 +160,10 @@ def transfer_map(
     values, counts = _cell_medians(y[good], magnitudes[good], along_y[good], edges)
     limit = robust_limit(values)
     image = axes.pcolormesh(*edges, values.T, cmap=DIVERGING, vmin=-limit, vmax=limit)
-    outlined: dict[str, Any] = {"color": "0.15", "path_effects": [withStroke(linewidth=2, foreground="white")]}
+    outlined: dict[str, Any] = {
+        "color": "0.15",
+        "path_effects": [withStroke(linewidth=2, foreground="white")],
+    }
     for row, column in zip(*np.nonzero(counts), strict=True):
         centre = (edges[0][row : row + 2].mean(), edges[1][column : column + 2].mean())
         axes.text(*centre, str(counts[row, column]), ha="center", va="center", fontsize=6.5, **outlined)
