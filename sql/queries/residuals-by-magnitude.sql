@@ -16,7 +16,8 @@ WITH fitted AS (
 residual AS (
     -- The column direction on the sky, from CD: a step of one row is (cd1_2, cd2_2) degrees.
     SELECT e.instrument, e.detector, e.filter, c.chip, m.instrumental_magnitude AS magnitude,
-           CASE WHEN m.extver = 1 AND e.detector IN ('WFC', 'UVIS') THEN m.y ELSE c.ny - m.y END AS rows_from_readout,
+           -- The upper chip of two (SCI,2) is read at its top, all others at the bottom.
+           CASE WHEN m.extver = 2 AND e.detector IN ('WFC', 'UVIS') THEN c.ny - m.y ELSE m.y END AS rows_from_readout,
            (m.residual_ra_mas * c.cd1_2 + m.residual_dec_mas * c.cd2_2) / sqrt(c.cd1_2 ^ 2 + c.cd2_2 ^ 2) AS along_y_mas,
            m.error_mas
     FROM fitted f
