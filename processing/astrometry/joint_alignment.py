@@ -149,11 +149,14 @@ class JointGroup:
     solution : JointSolution
     verdict : Verdict
         On the group in the catalog; of a relative group, why it is only that.
+    evidence : Evidence or None
+        Of the group in the catalog; None where no catalog was tried.
     """
 
     members: tuple[int, ...]
     solution: JointSolution
     verdict: Verdict
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ def align_jointly(
         outcomes |= {number: writer.of_member(place) for place, number in enumerate(done.group.members)}
         for number, judged in done.put_out.items():
             outcomes[number] = _without(exposures[number].rootname, judged)
-        groups.append(JointGroup(done.group.members, done.group.solution, done.verdict))
+        groups.append(JointGroup(done.group.members, done.group.solution, done.verdict, done.evidence))
     return JointAlignment(plane, tuple(outcomes[n] for n in range(len(exposures))), tuple(groups))
 
 
@@ -241,10 +244,11 @@ def _grid(solution: WcsSolution, plane: TangentPlane, origin: LookupOrigin, numb
 
 @dataclass(frozen=True)
 class _Done:
-    """A group at its end: the solution that holds, the word on it in the catalog, and who was put out."""
+    """A group at its end: what holds, the word on it in the catalog and why, and who was put out."""
 
     group: SolvedGroup
     verdict: Verdict
+    evidence: Evidence | None
     put_out: Mapping[int, ExposureJudgement]
 
 
@@ -254,7 +258,7 @@ def _group_outcome(field: Field, association: Association, members: Sequence[int
     judgement = group.judgement
     if on_catalog and not judgement.verdict.accepted and len(group.members) > 1:
         group, put_out = solve_group(field, association, members, on_catalog=False)
-    return _Done(group, judgement.verdict, put_out)
+    return _Done(group, judgement.verdict, judgement.evidence if on_catalog else None, put_out)
 
 
 def _left_alone(rootname: str, number: int, association: Association) -> ExposureOutcome:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from hapctl.processing.astrometry.acceptance import Evidence
 from hapctl.processing.astrometry.joint_alignment import ExposureOutcome
 from hapctl.processing.astrometry.joint_model import JointSolution
 from hapctl.processing.astrometry.plane import PlaneFit, TangentPlane
@@ -26,8 +27,27 @@ def group_figures(group: SolvedGroup) -> dict[str, Any]:
         "plane": [plane.ra, plane.dec],
         "verdict": group.group.verdict.code,
         "reason": group.group.verdict.reason,
+        "evidence": evidence_figures(group.group.evidence),
         "overlap": dict(group.overlap),
     }
+
+
+def evidence_figures(evidence: Evidence | None) -> dict[str, Any]:
+    """What was judged: stars, chance, decoys, scatter, and what else was found on the way."""
+    if evidence is None:
+        return {}
+    figures: dict[str, Any] = {name: plain(value) for name, value in evidence.figures.items()}
+    figures |= {
+        "found_by": evidence.method,
+        "stars": evidence.stars,
+        "log10_expected": plain(evidence.log10_expected),
+        "log10_chance": plain(evidence.log10_chance),
+        "decoys": evidence.decoys,
+        "best_decoy": evidence.decoy_score,
+        "confirmed": evidence.confirmed,
+        "rms_mas": plain(evidence.rms_mas),
+    }
+    return figures | {f"mean_residual_mas {e.rootname}": round(e.mean_mas, 3) for e in evidence.exposures}
 
 
 def metrics_of(
@@ -45,18 +65,7 @@ def metrics_of(
         "catalog_stars_used": int(np.count_nonzero(used & (matches.reference >= 0))),
         "predicted_error_mas": plain(outcome.predicted_error_mas),
     }
-    evidence = outcome.evidence
-    if evidence is not None:
-        metrics |= {name: plain(value) for name, value in evidence.figures.items()}
-        metrics |= {
-            "found_by": evidence.method,
-            "log10_expected": plain(evidence.log10_expected),
-            "log10_chance": plain(evidence.log10_chance),
-            "decoys": evidence.decoys,
-            "confirmed": evidence.confirmed,
-            "rms_mas": plain(evidence.rms_mas),
-        }
-        metrics |= {f"mean_residual_mas {e.rootname}": round(e.mean_mas, 3) for e in evidence.exposures}
+    metrics |= evidence_figures(outcome.evidence)
     if outcome.relative is not None:
         relative = outcome.relative
         metrics["relative"] = {
