@@ -57,7 +57,10 @@ def _prior_words(member: "MembershipLine") -> str:
             f"{1e3 * prior['relative_pointing']:g} mas"
         )
     elif member.set_members:
-        words += f"; {named(member.set_members)} share its guide-star set, without a fine lock between them"
+        shares = "shares" if len(member.set_members) == 1 else "share"
+        words += (
+            f"; {named(member.set_members)} {shares} its guide-star set, without a fine lock between them"
+        )
     return words + "."
 
 

@@ -141,8 +141,14 @@ def _joint_attempt_words(attempt: "AttemptLine") -> str:
         words += f"; its place among the others is known to {among:.2f} mas"
     return (
         f"Run {attempt.run_id} solved for it jointly ({attempt.geometry}, {attempt.policy}): {words}"
-        f"{_movement_words(attempt).replace(', which moved it', '; it was moved')}."
+        f"{_passive(_movement_words(attempt))}."
     )
+
+
+def _passive(words: str) -> str:
+    """The words on a movement as a clause of its own."""
+    words = words.replace(", which moved it", "; it was moved")
+    return words.replace("turned it by", "turned by").replace("scaled it by", "scaled by")
 
 
 def _movement_words(attempt: "AttemptLine") -> str:
