@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from hapctl.ext import star_fitting
 from hapctl.processing.astrometry.effective_psf import (
+    FIT_RADIUS,
     HALF,
     MODEL_RADIUS,
     OVERSAMPLING,
@@ -21,6 +22,7 @@ from hapctl.processing.astrometry.effective_psf import (
     StarFits,
     fit_stars,
     gaussian_psf,
+    grid,
     light_within,
     normalised,
     spline_coefficients,
@@ -51,6 +53,8 @@ WIDTHS = (0.6, 0.75, 0.9, 1.05, 1.25, 1.5)
 """First guesses of the width are tried times these."""
 STARS_OF_TERMS = ((1, 0), (3, 120), (6, 300))
 """How many stars a model of so many terms needs."""
+SKY_SHARE = 0.01
+"""Noise of the sky in the fit of a bright star, as a share of its peak's."""
 PRIOR_SHARE = 0.15
 """How much the PSF is expected to vary over a chip, as a share of its value."""
 
@@ -294,13 +298,11 @@ def _smooth(correction: Array) -> Array:
 def _tidied(samples: Array) -> Array:
     """Give the mean model unit light and its centroid to zero; other terms keep neither light nor shift."""
     mean = normalised(_centred(samples[0]))
-    slope_y, slope_x = np.gradient(0.5 * (mean + mean[::-1, ::-1]))
-    slopes = np.stack([slope_y.ravel(), slope_x.ravel()])
+    slopes, weights = _star_slopes(0.5 * (mean + mean[::-1, ::-1]))
     terms = [mean]
     for term in samples[1:]:
         odd = 0.5 * (term - term[::-1, ::-1]).ravel()
-        shifted = np.linalg.solve(slopes @ slopes.T, slopes @ odd) @ slopes
-        still = term - shifted.reshape(term.shape)
+        still = term - (_shift_in(odd, slopes, weights) @ slopes).reshape(term.shape)
         terms.append(still - mean * light_within(still))
     return np.stack(terms)
 
@@ -308,14 +310,28 @@ def _tidied(samples: Array) -> Array:
 def _centred(samples: Array) -> Array:
     """Shift the model to where it is most nearly the same when turned by 180 degrees.
 
-    The odd part of the model is taken for a small shift of its even part and fitted with the slopes
-    of that, which weighs the nodes as a fit of a star's position does.
+    The odd part of the model is taken for a small shift of its even part and fitted with the slopes of that,
+    as the position of a bright star is: noise of the model then moves no star.
     """
     from scipy.ndimage import shift
 
     turned = samples[::-1, ::-1]
-    slope_y, slope_x = np.gradient(0.5 * (samples + turned))
-    slopes = np.stack([slope_y.ravel(), slope_x.ravel()])
-    move = np.linalg.solve(slopes @ slopes.T, slopes @ (0.5 * (samples - turned)).ravel())
+    slopes, weights = _star_slopes(0.5 * (samples + turned))
+    move = _shift_in(0.5 * (samples - turned).ravel(), slopes, weights)
     centred: Array = shift(samples, np.clip(move, -2.0, 2.0), order=3, mode="nearest")
     return centred
+
+
+def _star_slopes(even: Array) -> tuple[Array, Array]:
+    """Slopes of a model along y and x, shape (2, nodes), and the nodes' weights for a bright star."""
+    offsets = np.abs(grid())
+    inside = np.maximum(offsets[:, None], offsets[None, :]) <= FIT_RADIUS + 0.5
+    weights = inside / (np.maximum(even, 0.0) + SKY_SHARE * even.max())
+    return np.stack([slope.ravel() for slope in np.gradient(even)]), weights.ravel()
+
+
+def _shift_in(odd: Array, slopes: Array, weights: Array) -> Array:
+    """The shift (y, x), in nodes, that is in a model's odd part."""
+    weighted = slopes * weights
+    shift: Array = np.linalg.solve(weighted @ slopes.T, weighted @ odd)
+    return shift
