@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 
 GALAXY_ERROR = 0.15
 """Error of a galaxy's position, pixels."""
+LARGEST_ERROR = 0.3
+"""Pixels; a source of a larger error is left out: it would say next to nothing of the exposure's place, and
+agree with anything near it."""
 CCD_BAD = 1 | 2 | 4 | 8 | 128 | 512 | 8192
 """DQ bits of CCD pixels that tell nothing: lost, filled, bad, masked, bad bias or flat, cosmic ray."""
 _SETTINGS = {
@@ -87,7 +90,8 @@ def source_list(
 ) -> SourceList:
     """Bring the alignable detections of all chips to the sky.
 
-    Galaxies come with an error of 0.15 pixel at least: a fit of the PSF finds their peaks no better.
+    Galaxies come with an error of 0.15 pixel at least: a fit of the PSF finds their peaks no better. Sources
+    of an error above 0.3 pixel are left out.
 
     Parameters
     ----------
@@ -121,7 +125,9 @@ def _chip_columns(
     errors = np.where(found.usable, errors, np.hypot(errors, GALAXY_ERROR * scale))
     magnitudes = -2.5 * np.log10(found.flux / max(exposure_time, 1e-3))
     extver = np.full(len(found), float(chip.extver))
-    return extver, found.x, found.y, ra, dec, errors, magnitudes, found.snr
+    columns = extver, found.x, found.y, ra, dec, errors, magnitudes, found.snr
+    good = errors <= LARGEST_ERROR * scale
+    return tuple(column[good] for column in columns)
 
 
 def middle_of(solutions: Sequence[WcsSolution], origin: LookupOrigin = "hst") -> TangentPlane:

@@ -54,10 +54,10 @@ class Rung:
         """Whether no catalog is asked for."""
         return self.catalog == NONE
 
-    @property
-    def fit_geometry(self) -> str:
-        """How FITGEOM names it: with priors a fit has shift, roll and scale."""
-        return "rscale" if self.geometry == "prior" else self.geometry
+    def fit_geometry(self, prior: ExposurePrior) -> str:
+        """How FITGEOM names it: by priors a fit has shift, roll and scale, and skew where that is not known."""
+        by_prior = "general" if prior.skew > 0 else "rscale"
+        return by_prior if self.geometry == "prior" else self.geometry
 
     def rule_for(self, rule: AcceptanceRule) -> AcceptanceRule:
         """The rule of acceptance on this rung."""

@@ -291,7 +291,7 @@ def _attempt(
     nmatches, rms = fit_figures(outcome, None if group is None else group.group)
     return replace(
         attempt,
-        geometry="none" if outcome.fit is None else occasion.rung.fit_geometry,
+        geometry="none" if outcome.fit is None else done.geometry_of(number),
         nmatches=nmatches,
         rms_ra_mas=finite(rms[0]),
         rms_dec_mas=finite(rms[1]),

@@ -114,6 +114,10 @@ class SetAlignment:
         wanted = "relative" if self.rung.is_relative_only else "catalog"
         return any(o.solution is not None and o.frame == wanted for o in self.outcomes.values())
 
+    def geometry_of(self, number: int) -> str:
+        """What was solved for of an exposure, as FITGEOM names it."""
+        return self.rung.fit_geometry(self.part.priors[number].prior)
+
     def group_of(self, number: int) -> SolvedGroup | None:
         """The group in which an exposure got its new solution, if it did."""
         return next((group for group in self.groups if number in group.solutions), None)
@@ -205,7 +209,7 @@ def _named(
     name = f"{base_of(start.name)}-FIT_{mode}_{target}"
     named = replace(outcome.solution, name=name, problem="")
     keywords = {k: v for k, v in start.keywords.items() if k not in OF_A_FIT}
-    keywords |= _keywords(outcome, group, rung)
+    keywords |= _keywords(outcome, group, rung.fit_geometry(part.priors[number].prior))
     keywords |= {"CATALOG": target, "WCSTYPE": wcstype_text(name)}
     keywords |= {"HDRNAME": headerlet_name(named, suffix)}
     return replace(named, keywords=keywords)
@@ -217,16 +221,16 @@ def base_of(name: str) -> str:
     return parsed.base.split("-")[0] if parsed.kind == "user" else parsed.base
 
 
-def _keywords(outcome: ExposureOutcome, group: JointGroup, rung: Rung) -> Keywords:
+def _keywords(outcome: ExposureOutcome, group: JointGroup, geometry: str) -> Keywords:
     """Figures of the fit: RMS in mas, CRDER (degrees) the error that is predicted for a coordinate."""
     matches, rms = fit_figures(outcome, group)
     crder = outcome.predicted_error_mas / np.sqrt(2.0) / MAS_PER_DEGREE
     keywords: Keywords = {"RMS_RA": _rounded(rms[0]), "RMS_DEC": _rounded(rms[1]), "NMATCHES": matches}
-    keywords |= {"CRDER1": float(crder), "CRDER2": float(crder), "FITGEOM": rung.fit_geometry}
+    keywords |= {"CRDER1": float(crder), "CRDER2": float(crder), "FITGEOM": geometry}
     if len(group.members) > 1:
         shared = outcome.matches.weights > 0
         rms = root_mean_square(outcome.matches.residuals[shared]) if shared.any() else np.full(2, np.nan)
-        keywords |= {"RELGEOM": rung.fit_geometry, "RELMATCH": int(np.count_nonzero(shared))}
+        keywords |= {"RELGEOM": geometry, "RELMATCH": int(np.count_nonzero(shared))}
         keywords |= {"RELRMS_R": _rounded(rms[0]), "RELRMS_D": _rounded(rms[1]), "RELREFIM": "N/A"}
     return keywords
 

@@ -73,6 +73,7 @@ def test_what_a_header_rests_on_decides_how_far_it_is_trusted(
 ) -> None:
     prior = exposure_priors([after(0, **changes)])[0].prior
     assert (prior.pointing, prior.scale, prior.relative_pointing) == (pointing, scale, 0.005)
+    assert (prior.skew > 0) == (scale == 1e-3)
     assert prior.covariance is None
 
 
