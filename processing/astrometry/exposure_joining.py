@@ -34,7 +34,38 @@ class Joining:
     evidence: dict[int, Evidence] = field(default_factory=dict)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     stars: GrowingList = field(default_factory=GrowingList)
-    cells: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    cells: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Squares of the plane in which sources lie.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (u,)
+        Of all squares, ascending.
+    own : tuple of ndarray of int
+        For each exposure, the square of each source, as a place in `codes`.
+    beside : ndarray of int, shape (u, 9)
+        Each square and its neighbours; u where a neighbour is empty.
+    """
+
+    codes: NDArray[np.int64]
+    own: tuple[Indices, ...]
+    beside: Indices
+
+    @classmethod
+    def of(cls, lists: Sequence[StarList]) -> "_Cells":
+        every = [_codes(sources.points) for sources in lists]
+        codes = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *every]))
+        near = codes[:, None] + _STEPS
+        beside = np.where(_among(near, codes), np.searchsorted(codes, near), len(codes))
+        return cls(codes, tuple(np.searchsorted(codes, own) for own in every), beside)
+
+    def round(self, number: int) -> Indices:
+        """The squares of an exposure and all beside them."""
+        return self.beside[np.unique(self.own[number])].ravel()
 
 
 @dataclass(frozen=True)
@@ -42,7 +73,7 @@ class _Field:
     """What joining needs to know of all exposures."""
 
     lists: Sequence[StarList]
-    cells: Sequence[NDArray[np.int64]]
+    cells: _Cells
     epochs: Sequence[float]
     sets: Sequence[int]
     rule: AcceptanceRule
@@ -69,7 +100,7 @@ def join_exposures(
         Every exposure is a member of one. A group also holds evidence and verdicts on exposures that did
         not join it.
     """
-    known = _Field(lists, [_cells(sources.points) for sources in lists], epochs, sets, rule)
+    known = _Field(lists, _Cells.of(lists), epochs, sets, rule)
     rest = set(range(len(lists)))
     groups = []
     while rest:
@@ -81,7 +112,7 @@ def join_exposures(
 
 def _grown(known: _Field, rest: set[int]) -> Joining:
     first = max(rest, key=lambda n: (len(known.lists[n]), -n))
-    group = Joining({})
+    group = Joining({}, cells=np.zeros(len(known.cells.codes) + 1, dtype=np.bool_))
     _take_in(known, group, first, PlaneFit.identity(), 0.0)
     tried: dict[int, int] = {}
     while True:
@@ -108,19 +139,26 @@ def _next(known: _Field, group: Joining, waiting: set[int], tried: Mapping[int, 
 
 
 def _overlap(known: _Field, group: Joining, number: int) -> int:
-    return int(np.count_nonzero(np.isin(known.cells[number], group.cells)))
+    """Sources in squares of the group."""
+    return int(np.count_nonzero(group.cells[known.cells.own[number]]))
 
 
-def _cells(points: Array) -> NDArray[np.int64]:
+def _codes(points: Array) -> NDArray[np.int64]:
     cell = np.floor(points / _CELL).astype(np.int64)
     codes: NDArray[np.int64] = (cell[:, 0] << 24) + cell[:, 1]
     return codes
 
 
-def _widened(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The cells and their neighbours."""
-    steps = np.array([(i << 24) + j for i in (-1, 0, 1) for j in (-1, 0, 1)])
-    return np.unique(np.unique(codes)[:, None] + steps)
+_STEPS = np.array([(i << 24) + j for i in (-1, 0, 1) for j in (-1, 0, 1)])
+
+
+def _among(codes: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which codes are of the ascending ones."""
+    if len(ascending) == 0:
+        return np.zeros(codes.shape, dtype=np.bool_)
+    place = np.searchsorted(ascending, codes).clip(0, len(ascending) - 1)
+    found: NDArray[np.bool_] = ascending[place] == codes
+    return found
 
 
 def _take_in(known: _Field, group: Joining, number: int, fit: PlaneFit, tolerance: float) -> None:
@@ -128,13 +166,14 @@ def _take_in(known: _Field, group: Joining, number: int, fit: PlaneFit, toleranc
     motion = known.rule.motion_mas_per_year / 1e3
     group.stars.add(sources, fit(sources.points), known.epochs[number], tolerance, motion)
     group.fits[number] = fit
-    group.cells = np.union1d(group.cells, _widened(known.cells[number]))
+    group.cells[known.cells.round(number)] = True
+    group.cells[-1] = False
 
 
 def _try(known: _Field, group: Joining, number: int) -> None:
     rule = known.rule
     sources = known.lists[number]
-    mine = sources.chosen(np.nonzero(np.isin(known.cells[number], group.cells))[0][:_MOST])
+    mine = sources.chosen(np.nonzero(group.cells[known.cells.own[number]])[0][:_MOST])
     theirs = _stars_near(known, group, number)
     years = float(np.max(np.abs(known.epochs[number] - 2000.0 - group.stars.epochs)))
     inside = known.sets[number] in {known.sets[n] for n in group.fits}
@@ -154,7 +193,9 @@ def _try(known: _Field, group: Joining, number: int) -> None:
 
 
 def _stars_near(known: _Field, group: Joining, number: int) -> StarList:
-    near = np.isin(_cells(group.stars.points), _widened(known.cells[number]))
+    cells = known.cells
+    widened = np.unique(cells.codes[np.unique(cells.own[number])][:, None] + _STEPS)
+    near = _among(_codes(group.stars.points), widened)
     twice = near & (group.stars.seen > 1)
     stars, _ = group.stars.stars(twice if np.count_nonzero(twice) >= _ENOUGH else near)
     return stars.chosen(slice(None, 2 * _MOST))

@@ -129,12 +129,12 @@ def _settled(
     """Solve, gather and solve again until identities stay what they are."""
     fits = list(association.fits) if on_catalog else _taken_back(association.fits, members)
     identities = _restricted(association.identities, members)
-    for _ in range(_ROUNDS):
-        problem, solution = _solved(field, identities, members, fits, star_errors=False)
+    for turn in range(_ROUNDS):
+        problem, solution = _solved(field, identities, members, fits, rough=turn == 0)
         moved = _moved(field, members, fits, solution)
         for place, number in enumerate(members):
             fits[number] = solution.fits[place]
-        if moved < SETTLED:
+        if moved < SETTLED and turn > 0:
             break
         identities = gather(
             field.lists,
@@ -145,7 +145,8 @@ def _settled(
             members=members,
             motion=field.rule.motion_mas_per_year / 1e3,
         )
-    problem, solution = _solved(field, identities, members, fits, star_errors=True)
+    else:
+        problem, solution = _solved(field, identities, members, fits)
     judgement = judge_group(association, members, problem, solution, field.rule)
     return SolvedGroup(members, identities, problem, solution, judgement)
 
@@ -175,8 +176,9 @@ def _solved(
     members: Sequence[int],
     fits: Sequence[PlaneFit],
     *,
-    star_errors: bool,
+    rough: bool = False,
 ) -> tuple[JointProblem, JointSolution]:
+    """Problem and solution; a rough one, good to a tenth of what identities ask, has no errors of stars."""
     problem = joint_problem(
         [field.exposures[n] for n in members],
         [field.lists[n] for n in members],
@@ -186,7 +188,8 @@ def _solved(
         field.plane,
     )
     start = [fits[n] for n in members]
-    return problem, solve_joint(problem, field.settings, start, star_errors=star_errors)
+    settings = replace(field.settings, settled=0.1 * SETTLED) if rough else field.settings
+    return problem, solve_joint(problem, settings, start, star_errors=not rough)
 
 
 def _restricted(identities: Identities, members: Sequence[int]) -> Identities:

@@ -14,7 +14,7 @@ import numpy as np
 from hapctl.processing.astrometry import joint_equations as equations
 from hapctl.processing.astrometry import joint_losses as losses
 from hapctl.processing.astrometry.joint_corrections import corrections_of, plane_fits, predicted_error
-from hapctl.processing.astrometry.joint_equations import Layout, StarBlocks
+from hapctl.processing.astrometry.joint_layout import WEAK, Layout, lay_out
 from hapctl.processing.astrometry.joint_model import (
     Array,
     Indices,
@@ -23,13 +23,13 @@ from hapctl.processing.astrometry.joint_model import (
     JointSolution,
 )
 from hapctl.processing.astrometry.joint_restraints import Restraint, restraint
+from hapctl.processing.astrometry.joint_stars import StarBlocks, best_stars, own_part, placed, star_blocks
 from hapctl.processing.astrometry.plane import PlaneFit
 
 __all__ = ["predicted_error", "solve_joint"]
 _STARTING_STEPS = 50
 _CHECKING_STEPS = 4  # from a start that the caller vouches for
 _SCALED_STEPS = 12  # steps after which the scatter that residuals are measured by stays what it is
-_SETTLED = 1e-7  # arcsec; rounding moves a frame that nothing but priors holds by a tenth of it
 _LOST = 1e-3  # a star none of whose sources weighs more has lost them
 _LEAST = 1e-9  # weight that keeps the star of rejected sources regular
 _FRESH = 0.01  # mean change of the weights after which the equations are made anew
@@ -41,6 +41,7 @@ class _State:
 
     corrections: Array
     motion: Array
+    blocks: StarBlocks
     stars: Array
     residuals: Array
     weights: Array
@@ -102,24 +103,26 @@ class _Solver:
     spread : ndarray, shape (n,)
         Standard error of a coordinate of each residual: that of the source less the source's own part in its
         star. Of sources at full weight, so that two that contradict each other both stay rejected.
-    catalog_covariance : ndarray, shape (m, 5, 5)
+    catalog : Layout
+        Of the c stars of the catalog.
+    catalog_covariance : ndarray, shape (c, 5, 5)
     """
 
     layout: Layout
     problem: JointProblem
     settings: JointSettings
     spread: Array
+    catalog: Layout
     catalog_covariance: Array
 
     @classmethod
     def of(cls, problem: JointProblem, settings: JointSettings) -> "_Solver":
-        layout = equations.lay_out(problem, settings.floor)
-        blocks = equations.star_blocks(layout, layout.weights, np.ones(len(layout.stars)))
-        seen = equations.seen_factors(layout, equations.inverse_factors(blocks.normal))
-        lever = 0.5 * layout.weights * np.sum(seen**2, axis=(1, 2))
-        spread = np.sqrt(np.maximum(1.0 - lever, 1e-6) / layout.weights)
-        known = np.linalg.inv(layout.precision + np.diag(equations.WEAK + _LEAST)).astype(np.float64)
-        return cls(layout, problem, settings, spread, known)
+        layout = lay_out(problem, settings.floor)
+        blocks = star_blocks(layout, layout.weights, np.ones(len(layout.stars)))
+        spread = np.sqrt(np.maximum(1.0 - own_part(layout, blocks), 1e-6) / layout.weights)
+        catalog = layout.part(layout.in_catalog)
+        known = np.linalg.inv(catalog.precision + np.diag(WEAK + _LEAST)).astype(np.float64)
+        return cls(layout, problem, settings, spread, catalog, known)
 
     def started(self, start: Sequence[PlaneFit] | None) -> _State:
         """Least absolute deviations: of everything from the starting WCS, of the stars from a start given."""
@@ -131,11 +134,11 @@ class _Solver:
         )
         if start is not None:
             for _ in range(_CHECKING_STEPS):  # medians of the stars alone
-                state = self._weighed(state, None)
+                state = self._median(state)
             return state
         for _ in range(_STARTING_STEPS):
             state, moved = self._stepped(state, self._normal(state))
-            state = self._weighed(state, None)
+            state = self._median(state)
             if moved < 5e-5:
                 break
         return state
@@ -145,86 +148,101 @@ class _Solver:
         scatter = (1.0, 1.0)
         normal: _Normal | None = None
         for turn in range(self.settings.steps):
-            if turn < _SCALED_STEPS:
-                scatter = self._scatter(state)
-            state = self._weighed(state, scatter, revive=turn < _SCALED_STEPS)
+            early = turn < _SCALED_STEPS
+            sizes = self._sizes(state)
+            if early:
+                scatter = self._scatter(state, *sizes)
+                sizes = self._revived_sizes(state, sizes[0]), sizes[1]
+            weights, rows = (
+                losses.redescending(size / unit) for size, unit in zip(sizes, scatter, strict=True)
+            )
+            state = self._with_stars(state.corrections, state.motion, weights, rows)
             if normal is None or self._stale(normal, state):
                 normal = self._normal(state)
             state, moved = self._stepped(state, normal)
-            if moved < _SETTLED and turn > 2:
+            if moved < self.settings.settled and turn > 2:
                 break
         return state
 
-    def _with_stars(self, corrections: Array, motion: Array, weights: Array, catalog: Array) -> _State:
-        """The state in which every star is where it fits best."""
+    def _with_stars(
+        self,
+        corrections: Array,
+        motion: Array,
+        weights: Array,
+        catalog: Array,
+        blocks: StarBlocks | None = None,
+    ) -> _State:
+        """The state in which every star is where it fits best; `blocks` where the weights are not new."""
         layout = self.layout
         positions = equations.corrected(layout, corrections)
-        effective = layout.weights * np.maximum(weights, _LEAST)
-        blocks = equations.star_blocks(layout, effective, catalog)
-        stars = equations.best_stars(layout, blocks, effective, positions, motion)
-        residuals = positions - equations.placed(layout, stars)
-        return _State(corrections, motion, stars, residuals, weights, catalog)
+        if blocks is None:
+            blocks = star_blocks(layout, layout.weights * np.maximum(weights, _LEAST), catalog)
+        stars = best_stars(layout, blocks, positions, motion)
+        residuals = positions - placed(layout, stars)
+        return _State(corrections, motion, blocks, stars, residuals, weights, catalog)
 
-    def _revived(self, state: _State) -> Array:
-        """Residuals, of stars that have lost all sources as if the sources alone were right, shape (n, 2).
+    def _revived_sizes(self, state: _State, size: Array) -> Array:
+        """Lengths of the residuals, of stars that have lost all sources as if the sources alone were right.
 
         A rejected star follows its catalog row and its prior motion, from which its sources then stay away
         whatever the exposures do; they are believed again if they agree with each other.
         """
         layout = self.layout
-        best = np.zeros(len(layout.stars))
-        np.maximum.at(best, layout.star, state.weights)
-        lost = best < _LOST
+        lost = layout.by_star @ (state.weights >= _LOST) == 0
         alone = (self.spread**2 * layout.weights < 0.2) & (state.weights < _LOST)
-        weights = np.where(lost[layout.star] | alone, 1.0, state.weights)
-        rows = np.where(lost & layout.in_catalog, 0.0, state.catalog_weights)
-        return self._with_stars(state.corrections, state.motion, weights, rows).residuals
+        affected = lost | (layout.by_star @ alone > 0)
+        if not affected.any():
+            return size
+        part = layout.part(affected)
+        weights = np.where(lost[part.stars][part.star] | alone[part.rows], 1.0, state.weights[part.rows])
+        catalog = np.where(lost & layout.in_catalog, 0.0, state.catalog_weights)[part.stars]
+        blocks = star_blocks(part, part.weights * np.maximum(weights, _LEAST), catalog)
+        positions = equations.corrected(part, state.corrections)
+        stars = best_stars(part, blocks, positions, state.motion)
+        residuals = positions - placed(part, stars)
+        revived = size.copy()
+        revived[part.rows] = np.hypot(residuals[:, 0], residuals[:, 1]) / self.spread[part.rows]
+        return revived
 
-    def _sizes(self, state: _State, *, revive: bool = False) -> tuple[Array, Array]:
-        """Lengths of the residuals of sources and of catalog positions, in standard errors."""
-        residuals = self._revived(state) if revive else state.residuals
-        size = np.hypot(residuals[:, 0], residuals[:, 1]) / self.spread
+    def _sizes(self, state: _State) -> tuple[Array, Array]:
+        """Lengths of the residuals of sources and of catalog positions (0 where none), in standard errors."""
+        size = np.hypot(state.residuals[:, 0], state.residuals[:, 1]) / self.spread
         departure, covariance = self._departures(state)
-        catalog = np.einsum("mi,mij,mj->m", departure, np.linalg.inv(covariance), departure)
-        return size, np.sqrt(catalog)
+        rows = np.zeros(len(self.layout.stars))
+        turned = np.linalg.solve(covariance, departure[:, :, None])[:, :, 0]
+        rows[self.catalog.stars] = np.sqrt(np.sum(departure * turned, axis=1))
+        return size, rows
 
     def _departures(self, state: _State) -> tuple[Array, Array]:
-        """Sources' mean position of each star minus the catalog's, shape (m, 2), and its covariance.
+        """Sources' mean position of each catalog star minus the catalog's, shape (c, 2), and its covariance.
 
         At the mean epoch of the star's sources, where they know it best.
         """
-        layout = self.layout
-        weights = layout.weights * np.maximum(state.weights, _LEAST)
-        total = layout.by_star @ weights
-        mean = layout.mean
-        if layout.common and layout.field is not None:
-            mean = mean + layout.field.response @ state.motion
-        positions = equations.corrected(layout, state.corrections)
-        apart = positions - equations.placed(layout, mean)
-        factors, years = layout.parallax_factors[layout.exposure], layout.years[layout.exposure]
-        columns = np.column_stack([apart, factors, years])
-        averages = (layout.by_star @ (weights[:, None] * columns)) / total[:, None]
-        seen = np.zeros((len(layout.stars), 2, 5))
+        catalog = self.catalog
+        weights = catalog.weights * np.maximum(state.weights[catalog.rows], _LEAST)
+        total = catalog.by_star @ weights
+        mean = catalog.mean
+        if catalog.common and catalog.field is not None:
+            mean = mean + catalog.field.response @ state.motion
+        apart = state.residuals[catalog.rows] + placed(catalog, state.stars[catalog.stars] - mean)
+        columns = np.column_stack([apart, catalog.row_factors, catalog.row_years])
+        averages = (catalog.by_star @ (weights[:, None] * columns)) / total[:, None]
+        seen = np.zeros((len(total), 2, 5))
         seen[:, 0, 0] = seen[:, 1, 1] = 1.0
         seen[:, :, 2] = averages[:, 2:4]
         seen[:, 0, 3] = seen[:, 1, 4] = averages[:, 4]
         covariance = seen @ self.catalog_covariance @ seen.transpose(0, 2, 1)
-        covariance += np.eye(2) / (layout.by_star @ layout.weights)[:, None, None]
+        covariance += np.eye(2) / (catalog.by_star @ catalog.weights)[:, None, None]
         return averages[:, :2], covariance
 
-    def _weighed(self, state: _State, scatter: tuple[float, float] | None, *, revive: bool = False) -> _State:
-        """New robust weights: of the starting loss, or of the redescending one in units of the scatter."""
-        size, catalog = self._sizes(state, revive=revive)
-        if scatter is None:
-            weights, rows = losses.absolute(size), losses.absolute(catalog)
-        else:
-            weights, rows = losses.redescending(size / scatter[0]), losses.redescending(catalog / scatter[1])
-        rows = np.where(self.layout.in_catalog, rows, 1.0)
+    def _median(self, state: _State) -> _State:
+        """New robust weights, of the starting loss."""
+        size, catalog = self._sizes(state)
+        weights, rows = losses.absolute(size), losses.absolute(catalog)
         return self._with_stars(state.corrections, state.motion, weights, rows)
 
-    def _scatter(self, state: _State) -> tuple[float, float]:
+    def _scatter(self, state: _State, size: Array, catalog: Array) -> tuple[float, float]:
         """Robust scatter of sources and of catalog positions in units of their errors, at least 1."""
-        size, catalog = self._sizes(state)
         several = self.layout.weights * self.spread**2 > 0.05  # others agree with their star whatever happens
         mine = size[several & (state.weights > 0)]
         theirs = catalog[self.layout.in_catalog & (state.catalog_weights > 0)]
@@ -235,24 +253,17 @@ class _Solver:
         rows = np.abs(normal.catalog_weights - state.catalog_weights)[self.layout.in_catalog]
         return bool(sources > _FRESH or (len(rows) and rows.max() > 0.1))
 
-    def _blocks(self, state: _State) -> tuple[Array, StarBlocks]:
-        effective = self.layout.weights * np.maximum(state.weights, _LEAST)
-        return effective, equations.star_blocks(self.layout, effective, state.catalog_weights)
-
     def _normal(self, state: _State) -> _Normal:
         """The reduced equations: exposures, and the field's motion, after the stars are eliminated."""
         from scipy.linalg import cho_factor
 
         layout = self.layout
-        effective, blocks = self._blocks(state)
-        slopes = equations.derivatives(layout, state.corrections)
-        factors = equations.inverse_factors(blocks.normal)
         size = layout.width * len(layout.centres)
         matrix = np.zeros((size + layout.common, size + layout.common))
-        matrix[:size, :size] = equations.exposure_blocks(layout, slopes, effective)
+        matrix[:size, :size] = equations.exposure_blocks(layout, state.corrections, state.blocks.weights)
         matrix[size:, size:] = equations.common_block(layout, state.catalog_weights)
-        for _, columns, part in equations.couplings(layout, slopes, effective, blocks, factors):
-            matrix[np.ix_(columns, columns)] -= part.T @ part
+        for _, columns, part in equations.couplings(layout, state.corrections, state.blocks):
+            matrix[np.ix_(columns, columns)] -= equations.gram(part)
         priors, kept = self._restrained(state)
         matrix[:size, :size] += priors.precision[np.ix_(kept, kept)]
         empty = np.nonzero(np.diag(matrix) == 0)[0]  # skew of an exposure that has none
@@ -272,9 +283,7 @@ class _Solver:
 
         layout = self.layout
         priors, kept = self._restrained(state)
-        effective = layout.weights * np.maximum(state.weights, _LEAST)
-        slopes = equations.derivatives(layout, state.corrections)
-        pull = -equations.source_gradient(layout, slopes, effective, state.residuals)
+        pull = -equations.source_gradient(layout, state.corrections, state.blocks.weights, state.residuals)
         pull -= (priors.precision @ state.corrections.ravel())[kept]
         shared = equations.common_gradient(layout, state.catalog_weights, state.stars, state.motion)
         right = np.concatenate([pull, shared])
@@ -285,7 +294,9 @@ class _Solver:
         motion = state.motion + change[len(kept) :]
         moved = float(np.max(np.abs(step * self._reach()[: layout.width]))) if step.size else 0.0
         moved = max(moved, float(np.max(np.abs(change[len(kept) :]), initial=0.0)))
-        return self._with_stars(corrections, motion, state.weights, state.catalog_weights), moved
+        return self._with_stars(
+            corrections, motion, state.weights, state.catalog_weights, state.blocks
+        ), moved
 
     def _reach(self) -> Array:
         """Arcsec that the outermost source moves by a unit of each parameter, shape (6,)."""
@@ -343,7 +354,7 @@ class _Solver:
         if layout.common and field is not None:
             apart = apart - field.response @ state.motion
             total += float(np.sum(state.motion**2)) / field.motion_error**2
-        own = np.einsum("mi,mij,mj->m", apart, layout.precision, apart, optimize=True)
+        own = np.sum(apart * (layout.precision @ apart[:, :, None])[:, :, 0], axis=1)
         total += float(np.sum(state.catalog_weights * own))
         rows = np.where(layout.in_catalog, state.catalog_weights, 0.0)
         known = layout.by_star @ state.weights + rows
@@ -352,15 +363,11 @@ class _Solver:
     def _star_errors(self, state: _State, full: Array) -> Array:
         """Standard errors of all stars' parameters, those of the exposures included, shape (m, 5)."""
         layout = self.layout
-        effective, blocks = self._blocks(state)
-        slopes = equations.derivatives(layout, state.corrections)
-        factors = equations.inverse_factors(blocks.normal)
-        root = np.linalg.cholesky(full + 1e-30 * np.eye(len(full)))
+        factors = state.blocks.factors
         variance = np.sum(factors**2, axis=1)
-        for stars, columns, part in equations.couplings(layout, slopes, effective, blocks, factors):
-            through = (part @ root[columns]).reshape(-1, 5, len(full))
-            moved = factors[stars].transpose(0, 2, 1) @ through
-            variance[stars] += np.sum(moved**2, axis=2)
+        for stars, columns, part in equations.couplings(layout, state.corrections, state.blocks):
+            moved = factors[stars].transpose(0, 2, 1) @ part.reshape(-1, 5, len(columns))
+            variance[stars] += np.sum((moved @ full[np.ix_(columns, columns)]) * moved, axis=2)
         return np.sqrt(variance)
 
     def _by_star(self, state: _State, errors: Array) -> dict[str, Array]:

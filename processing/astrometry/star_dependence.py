@@ -58,7 +58,8 @@ def star_dependence(
         corners = _corners(mine)
         predicted = 1e3 * _rms(predicted_error(solution, place, corners))
         arms = _arms(solution.fits[place](corners) - centre)
-        change = max(1e3 * _rms(arms @ parameters) for parameters in changes)
+        moved = np.einsum("ncp,sp->snc", arms, changes)
+        change = 1e3 * float(np.sqrt(np.max(np.mean(np.sum(moved**2, axis=2), axis=1))))
         if change - sigmas * predicted - floor_mas > excess:
             excess = change - sigmas * predicted - floor_mas
             worst = StarDependence(change, predicted)
@@ -105,8 +106,8 @@ def _held(problem: JointProblem, solution: JointSolution) -> Array:
     return total
 
 
-def _changes(ties: StarTies, held: Array, centre: Array) -> list[Array]:
-    """Shift, roll and scale by which the solution changes without each star.
+def _changes(ties: StarTies, held: Array, centre: Array) -> Array:
+    """Shift, roll and scale by which the solution changes without each star, shape (s, 4).
 
     In the solution the pulls of all stars and of the priors cancel; without a star, its pull is missing.
     """
@@ -116,7 +117,6 @@ def _changes(ties: StarTies, held: Array, centre: Array) -> list[Array]:
     pulls = np.einsum("ncp,ncd,nd->np", arms, precision, ties.offsets)
     whole = blocks.sum(axis=0) + held
     scale = 1.0 / np.sqrt(np.diag(whole))
-    return [
-        scale * np.linalg.solve(scale[:, None] * (whole - block) * scale, scale * pull)
-        for block, pull in zip(blocks, pulls, strict=True)
-    ]
+    without = scale[:, None] * (whole - blocks) * scale
+    changes: Array = scale * np.linalg.solve(without, (scale * pulls)[:, :, None])[:, :, 0]
+    return changes

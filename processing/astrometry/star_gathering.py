@@ -203,14 +203,14 @@ def _clear_pairs(
     if len(close) == 0:
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.full(len(points), np.inf)
     stars, star_errors = stars[close], star_errors[close]
-    distance, star = cKDTree(stars).query(points, k=2)
-    back_distance, back = cKDTree(points).query(stars, k=2)
+    distance, star = cKDTree(stars).query(points, k=2, distance_upper_bound=reach)
     nearest = star[:, 0].clip(0, len(stars) - 1)
     allowed = np.sqrt(tolerance**2 + _SIGMAS**2 * (errors**2 + star_errors[nearest] ** 2))
-    clear = (distance[:, 0] <= allowed) & (back[nearest, 0] == np.arange(len(points)))
-    clear &= distance[:, 1] > distance[:, 0] + allowed
-    clear &= back_distance[nearest, 1] > back_distance[nearest, 0] + allowed
+    clear = (distance[:, 0] <= allowed) & (distance[:, 1] > distance[:, 0] + allowed)
     mine = np.nonzero(clear)[0]
+    back_distance, back = cKDTree(points).query(stars[nearest[mine]], k=2, distance_upper_bound=reach)
+    clear = (back[:, 0] == mine) & (back_distance[:, 1] > back_distance[:, 0] + allowed[mine])
+    mine = mine[clear]
     return mine, close[nearest[mine]], distance[:, 0] / allowed
 
 

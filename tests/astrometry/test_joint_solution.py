@@ -37,7 +37,8 @@ def mean_square(setup: JointField, fields: int) -> float:
 
 @pytest.mark.parametrize("catalog", [15, 8, 4, 3, 2, 0])
 def test_predicted_errors_are_true(catalog: int) -> None:
-    assert 0.95 < mean_square(JointField(stars=40, catalog=catalog), 200) < 1.05
+    """Of sixteen unknowns in forty fields: chance departs from 1 by 0.056; the benchmark takes 200 fields."""
+    assert 0.86 < mean_square(JointField(stars=30, catalog=catalog), 40) < 1.14
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_predicted_errors_are_true(catalog: int) -> None:
     ids=["wrong", "wrong-two-epochs", "gyros", "old", "skew"],
 )
 def test_predicted_errors_are_true_with_wrong_stars_and_other_priors(setup: JointField) -> None:
-    assert 0.87 < mean_square(setup, 60) < 1.13
+    assert 0.82 < mean_square(setup, 30) < 1.18
 
 
 def dense_solution(problem: JointProblem, floor: float) -> tuple[Array, Array]:

@@ -19,9 +19,9 @@ from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.joint_alignment import JointAlignment, align_jointly
 from hapctl.processing.astrometry.joint_model import Array, ExposurePrior
 from hapctl.processing.astrometry.joint_problem import catalogs_at
-from hapctl.processing.astrometry.list_alignment import align_lists
 from hapctl.processing.astrometry.plane import moved_solution, sky_matrix_about
 from hapctl.processing.astrometry.source_list import middle_of
+from hapctl.processing.astrometry.star_matching import Search, match_lists
 from support.joint_visit import Pointing, SimulatedField, StarField, simulate_field, wcs_error_mas
 
 RULE = AcceptanceRule()
@@ -61,17 +61,21 @@ def joint_errors(field: SimulatedField, alignment: JointAlignment) -> list[Array
 
 
 def single_errors(field: SimulatedField) -> list[Array]:
-    """The same where each exposure is matched with the catalog and fitted alone, as TweakReg does."""
+    """The same where each exposure is matched with the catalog and fitted alone, as TweakReg does.
+
+    Roll and scale are free.
+    """
+    how = Search("histogram", RULE.absolute_settings(), roll_sigma_deg=10.0, scale_sigma=0.1)
     plane = middle_of([exposure.start for exposure in field.exposures])
     catalogs = catalogs_at(field.reference, [exposure.mjd for exposure in field.exposures], plane)
     errors = []
     for exposure, true, catalog in zip(field.exposures, field.truth, catalogs, strict=True):
         sources = exposure.sources.in_plane(plane)
         brightest = catalog.chosen(np.argsort(catalog.magnitudes, kind="stable"))
-        result = align_lists(sources, brightest, RULE.absolute_settings())
+        result = match_lists(sources, brightest, how)
         if result is None:
             continue
-        matrix = sky_matrix_about(result.fit.fit, sources.points.mean(axis=0), plane)
+        matrix = sky_matrix_about(result.fit, sources.points.mean(axis=0), plane)
         errors.append(wcs_error_mas(moved_solution(exposure.start, matrix), true))
     return errors
 
