@@ -101,6 +101,13 @@ class EditedFile:
         """The primary header."""
         return self.parts[0].header
 
+    @property
+    def changed(self) -> bool:
+        """Whether any part differs from that of the file, came or went."""
+        return len(self.parts) != len(self._before) or any(
+            part.data is not None or _header_bytes(part) != part.original for part in self.parts
+        )
+
     def named(self, name: str) -> list[FitsPart]:
         """Return the parts of a name, in order of the file."""
         return [part for part in self.parts if part.name == name]

@@ -88,7 +88,7 @@ def attach_headerlet(edited: EditedFile, content: bytes) -> int:
         if other.hdrname.upper() == name.upper():
             raise RefusedError(
                 f"{edited.path.name} has another headerlet {name} (HDRLET,{other.extver})",
-                f"delete that one first: hapctl wcs delete {edited.path} --hdrlet {other.extver}",
+                f"delete that one first: hapctl wcs delete {edited.path} --hdrlet {other.extver} --in-place",
             )
     extver = max((other.extver for other in attached), default=0) + 1
     edited.parts.append(FitsPart(_extension_header(content, extver), content))

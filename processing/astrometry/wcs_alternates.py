@@ -65,7 +65,9 @@ def archive_primary(headers: Sequence["fits.Header"]) -> str:
     wanted = (OPUS_KEY,) if name == "OPUS" and OPUS_KEY not in taken else FREE_KEYS
     key = next((letter for letter in wanted if letter not in taken), "")
     if not key:
-        raise RefusedError("no letter is left for an alternate WCS", "delete one (hapctl wcs delete FILE A)")
+        raise RefusedError(
+            "no letter is left for an alternate WCS", "delete one: hapctl wcs delete FILE --key A --in-place"
+        )
     for header in headers:
         _copy(header, key, _unused(name, set(taken.values())))
     return key

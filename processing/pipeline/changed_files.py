@@ -18,6 +18,7 @@ from hapctl.archive.runs import Run
 from hapctl.archive.solutions import activate
 from hapctl.archive.statements import execute
 from hapctl.processing.astrometry.fits_editing import editing, rebuilt
+from hapctl.processing.errors import RefusedError
 from hapctl.processing.pipeline.ingest_files import IngestRequest, IngestResult, ingest_file
 
 
@@ -39,10 +40,16 @@ def note_change(
         record_file_change(connection, run_id, str(path.absolute()), description, before, after, undo)
 
 
-def ingested_again(
-    catalog: Catalog, run_id: int, path: Path, *, restored: bool = False
-) -> IngestResult | None:
-    """Ingest a file that lies under a root of the catalog and is known there; None for another."""
+def ingested_again(catalog: Catalog, run_id: int, path: Path) -> IngestResult | None:
+    """Ingest a file that lies under a root of the catalog and is known there; None for another.
+
+    What it holds now is in force, whatever its DATE: two changes may be of one second.
+
+    Raises
+    ------
+    RefusedError
+        The catalog does not take what the file holds now.
+    """
     place = str(path.absolute())
     with catalog.begin() as connection:
         roots = {root.path: root.root_id for root in list_roots(connection)}
@@ -52,7 +59,11 @@ def ingested_again(
         names = {"root_id": found[0], "path": found[1]}
         if execute(connection, "known_file", names).one_or_none() is None:
             return None
-    return ingest_file(catalog, run_id, IngestRequest(place, *found), verify=True, restored=restored)
+    result = ingest_file(catalog, run_id, IngestRequest(place, *found), verify=True, restored=True)
+    if result.status == "rejected":
+        problem = f"{path} has its new content, which the catalog refuses: {result.reason}"
+        raise RefusedError(problem, "run: hapctl undo")
+    return result
 
 
 def undo_changes(
@@ -102,7 +113,7 @@ def _undone(
         outcome = "restored"
     with catalog.begin() as connection:
         record_undone(connection, run_id, change, outcome)
-    known = ingested_again(catalog, run_id, path, restored=True)
+    known = ingested_again(catalog, run_id, path)
     if known is not None and known.rootname:
         _put_back(catalog, run_id, known.rootname, change.run_id)
     return UndoneChange(change.path, change.description, outcome, None if known is None else known.rootname)

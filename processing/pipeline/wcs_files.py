@@ -7,6 +7,7 @@ needs.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hapctl.archive.errors import ArchiveError, NotInCatalogError
 from hapctl.archive.locks import advisory_lock
 from hapctl.archive.runs import Run
 from hapctl.archive.wcs_reports import find_solution, solutions_of
+from hapctl.processing.astrometry.fits_cards import set_card
 from hapctl.processing.astrometry.fits_editing import EditedFile, editing
 from hapctl.processing.astrometry.fits_structure import primary_header, text
 from hapctl.processing.astrometry.headerlet import read_headerlet
@@ -217,12 +219,17 @@ _APPLIED = ("rootname", "wcsname", "previous", "archived_key", "headerlets", "di
 def edited_file(
     catalog: Catalog, run: Run, path: Path, output: Output, description: str
 ) -> Iterator[EditedFile]:
-    """Give a file to edit, and write it at the end: a copy, or in place with what an undo needs."""
+    """Give a file to edit, and write it at the end: a copy, or in place with what an undo needs.
+
+    A file that was changed gets a new DATE, so that an ingest takes it for the newer one.
+    """
     target = output.path_for(path)
     with held(run, path, output):
         with editing(path) as edited:
             before = edited.content_sha256()
             yield edited
+            if edited.changed:
+                set_card(edited.primary, "DATE", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
             record = edited.record()
 
             def note(after: str) -> None:

@@ -24,7 +24,11 @@ SELECT jsonb_build_object(
             'nmatches', s.nmatches, 'rms_ra_mas', s.rms_ra_mas, 'rms_dec_mas', s.rms_dec_mas,
             'problem', s.problem, 'in_force', a.solution_id IS NOT NULL, 's_region', s.s_region,
             'places', ARRAY(SELECT trim(l.place || ' ' || l.key) FROM wcs_location l
-                            WHERE l.solution_id = s.solution_id ORDER BY l.wcs_location_id),
+                            WHERE l.solution_id = s.solution_id
+                            AND (l.file_id IS NULL OR EXISTS (
+                                SELECT FROM exposure_file_current h
+                                WHERE h.file_id = l.file_id AND upper_inf(h.during)))
+                            GROUP BY l.place, l.key ORDER BY min(l.wcs_location_id)),
             'tiles', (SELECT coalesce(jsonb_object_agg(k.name, t.fraction), '{}')
                       FROM solution_sky_cell t JOIN sky_cell k USING (sky_cell_id)
                       WHERE t.solution_id = s.solution_id)

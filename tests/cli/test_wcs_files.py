@@ -194,7 +194,39 @@ def test_attach_extract_and_delete(run_hapctl: Runner, files: tuple[Path, Path],
     assert run_hapctl("wcs", "delete", science, "--key", "B", "--in-place").exit_code == 1
     assert run_hapctl("wcs", "delete", science, "--hdrlet", FIT, "--in-place").exit_code == 0
     assert [str(e.location) for e in read_solutions(science)] == ["primary", "key O"]
+    for _ in range(2):
+        assert run_hapctl("undo").exit_code == 0
     assert sha256(science) == before
+
+
+def test_the_catalog_follows_files_through_changes_and_undos(
+    run_hapctl: Runner, catalog: Catalog, files: tuple[Path, Path]
+) -> None:
+    science, headerlet = files
+    before = sha256(science)
+    run_hapctl("ingest", science)
+
+    def known() -> tuple[list[str], dict[str, list[str]]]:
+        """The content in force that lies somewhere, and where each solution stands."""
+        with catalog.begin() as connection:
+            lying = connection.execute(
+                text("SELECT f.sha256 FROM exposure_file_current c JOIN exposure_file f USING (file_id) "
+                     "JOIN file_location l USING (file_id) WHERE upper_inf(c.during) AND upper_inf(l.during)")
+            ).scalars().all()  # fmt: skip
+        listed = run_hapctl("wcs", "list", ROOT, "--json").json()["solutions"]
+        return list(lying), {one["wcsname"]: one["places"] for one in listed}
+
+    places = known()[1]
+    for command in (("attach", science, headerlet), ("delete", science, "--hdrlet", FIT)):
+        assert run_hapctl("wcs", *command, "--in-place").exit_code == 0
+        lying, now = known()
+        assert lying == [sha256(science)]
+        assert now.get(FIT, []) == (["hdrlet 1"] if command[0] == "attach" else [])
+    for _ in range(2):
+        assert run_hapctl("undo").exit_code == 0
+        assert known()[0] == [sha256(science)]
+    assert sha256(science) == before
+    assert known()[1] == {**places, FIT: []}
 
 
 def test_what_does_not_fit_is_refused(run_hapctl: Runner, files: tuple[Path, Path], tmp_path: Path) -> None:
