@@ -51,6 +51,8 @@ class LocalReference:
         What a fit to them is good against.
     coverage : list of (int, int) or None
         Order-29 ranges where they are complete; None: wherever they are asked for (a user's list).
+    notes : tuple of str
+        What a list did not say and was filled in, in words.
     """
 
     source: Literal["file", "visit", "product"]
@@ -59,6 +61,7 @@ class LocalReference:
     stars: ReferenceStars
     frame: str
     coverage: Ranges | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +73,9 @@ class LocalReference:
 def reference_of_list(listed: UserList) -> LocalReference:
     """A user's list as a reference; its frame is its own."""
     name, content = listed.path.name, answer_sha256(listed.stars)
-    return LocalReference("file", name, f"all of {name}", listed.stars, f"list {name} {content[:12]}")
+    question = "; ".join([f"all of {name}", *listed.notes])
+    frame = f"list {name} {content[:12]}"
+    return LocalReference("file", name, question, listed.stars, frame, notes=listed.notes)
 
 
 def reference_of_visit(connection: Connection, visit: str) -> LocalReference:
@@ -148,6 +153,7 @@ def local_sources(
         fetched=() if known is not None else (query_id,),
         name=reference.name,
         frame=reference.frame,
+        notes=reference.notes,
     )
 
 

@@ -45,6 +45,8 @@ class ReferenceSources:
         As it is spelt in WCSNAME, such as ``GAIADR3``.
     frame : str
         What a fit to it is good against, such as ``GAIA-CRF3``.
+    notes : tuple of str
+        What a user's list did not say and was filled in, in words.
     """
 
     stars: ReferenceStars
@@ -55,6 +57,7 @@ class ReferenceSources:
     fetched: tuple[int, ...]
     name: str
     frame: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _report(
                 "geometry": parameters.fit.fitgeometry,
                 "images": [_document(one, written) for one in tweaked.images],
                 "left_out": [vars(one) for one in tweaked.left_out],
-                "notes": notes,
+                "notes": [*notes, *tweaked.reference.notes],
                 "files": [str(path) for path in written.files],
             }
         )

@@ -117,7 +117,7 @@ class Climb:
             alone = Unreachable("alone", "a relative alignment needs two exposures")
             yield Try(part, self._ladder.rungs[0], None, None, "", alone)
         for rung in rungs:
-            sources = None if rung.is_relative_only else self._sources(rung)
+            sources = None if rung.is_relative_only else self._sources(rung, on_progress)
             if isinstance(sources, Unreachable):
                 if not any(sources is other for other in told):
                     yield Try(part, rung, self._name(rung), sources.sources, "", sources)
@@ -165,10 +165,12 @@ class Climb:
         asked = self._options.release if rung.catalog == GAIA else rung.catalog
         return reference_name(asked)
 
-    def _sources(self, rung: Rung) -> ReferenceSources | Unreachable:
+    def _sources(self, rung: Rung, on_progress: Callable[[str], None]) -> ReferenceSources | Unreachable:
         name = self._name(rung)
         if name not in self._known:
-            self._known[name] = self._asked(name)
+            self._known[name] = sources = self._asked(name)
+            for note in () if isinstance(sources, Unreachable) else sources.notes:
+                on_progress(f"{name.removeprefix('file:')}: {note}")
         return self._known[name]
 
     def _asked(self, name: str) -> ReferenceSources | Unreachable:

@@ -15,6 +15,7 @@ from hapctl.processing.astrometry.catalog_files import ListColumns, read_catalog
 from hapctl.processing.astrometry.detection import detect_sources
 from hapctl.processing.astrometry.fits_structure import number, read_fits
 from hapctl.processing.astrometry.footprint import solution_polygons
+from hapctl.processing.astrometry.gaia_cleaning import clean_stars
 from hapctl.processing.astrometry.reading import solutions_in
 from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from hapctl.processing.astrometry.solution import WcsSolution
@@ -42,11 +43,14 @@ class Reference:
         The file, or the catalog's name, for people and files.
     catalog : str
         As WCSNAME and CATALOG spell it; empty for files.
+    notes : tuple of str
+        What was filled in or left out, in words.
     """
 
     stars: ReferenceStars | None
     name: str
     catalog: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def reference_for(
@@ -84,8 +88,14 @@ def reference_for(
         return Reference(image_stars(refimage, parameters, epoch), Path(refimage.partition("[")[0]).name)
     path = Path(named.removeprefix("file:")).expanduser()
     if path.is_file() or named.startswith("file:"):
-        return Reference(listed_stars(path, parameters, epoch), path.name)
-    return _asked(images, named, parameters.reference, radius, services, on_progress)
+        return _told(listed_reference(path, parameters, epoch), on_progress)
+    return _told(_asked(images, named, parameters.reference, radius, services, on_progress), on_progress)
+
+
+def _told(reference: Reference, on_progress: Callable[[str], None]) -> Reference:
+    for note in reference.notes:
+        on_progress(note)
+    return reference
 
 
 def _mean_epoch(images: Sequence[TweakImage]) -> float:
@@ -108,9 +118,10 @@ def _asked(
     for region in regions_around(outlines, radius):
         on_progress(f"asking for {catalog.name} in {region}")
         parts.append(catalog.asked_at(services)(region.circle).stars)
-    stars = joined_stars(parts)
-    stars = stars[~stars.duplicated_source]
-    return Reference(brightest_stars(stars, parameters), catalog.name, catalog.name)
+    cleaned = clean_stars(joined_stars(parts), catalog.release)
+    counts = ", ".join(f"{number} {code}" for code, number in cleaned.counts().items() if number)
+    notes = (f"stars of {catalog.name} left out: {counts}",) if counts else ()
+    return Reference(brightest_stars(cleaned.stars, parameters), catalog.name, catalog.name, notes)
 
 
 def joined_stars(parts: Sequence[ReferenceStars]) -> ReferenceStars:
@@ -120,7 +131,22 @@ def joined_stars(parts: Sequence[ReferenceStars]) -> ReferenceStars:
     return joined[np.sort(np.unique(joined.source_id, return_index=True)[1])]
 
 
-def listed_stars(path: Path, parameters: TweakParameters, epoch: float) -> ReferenceStars:
+def listed_reference(path: Path, parameters: TweakParameters, epoch: float) -> Reference:
+    """The stars of a list as a reference; errors it does not have are `referror`, and that is noted."""
+    chosen = parameters.reference
+    stars = _listed_stars(path, parameters, epoch)
+    unknown = int(np.count_nonzero(~((stars.ra_error > 0) & (stars.dec_error > 0))))
+    notes: tuple[str, ...] = ()
+    if unknown:
+        words = (
+            f"the errors of {unknown} of {len(stars)} stars are unknown and taken as {chosen.referror:g} mas"
+        )
+        notes = (f"{path.name}: {words} (reference.referror)",)
+    stars = brightest_stars(_with_errors(stars, chosen.referror), chosen)
+    return Reference(stars, path.name, notes=notes)
+
+
+def _listed_stars(path: Path, parameters: TweakParameters, epoch: float) -> ReferenceStars:
     """The stars of a list: with errors and motions where its columns have the names of the Gaia archive.
 
     Parameters
@@ -134,7 +160,7 @@ def listed_stars(path: Path, parameters: TweakParameters, epoch: float) -> Refer
     if path.suffix.lower() not in ("", ".cat", ".txt", ".coo", ".dat", ".reg", ".lis") and not chosen.refxcol:
         stars = _gaia_like(path, epoch)
         if stars is not None:
-            return brightest_stars(_with_errors(stars, chosen.referror), chosen)
+            return stars
     flux = column_of(chosen.rfluxcol)
     columns = ListColumns(
         x=column_of(chosen.refxcol),
@@ -152,8 +178,7 @@ def listed_stars(path: Path, parameters: TweakParameters, epoch: float) -> Refer
         listed = listed.with_sky(_solution(parameters.images.refimage)[1], parameters.lookup_origin)
     with np.errstate(divide="ignore", invalid="ignore"):
         magnitudes = listed.magnitude if chosen.rfluxunits == "mag" else -2.5 * np.log10(listed.flux)
-    stars = reference_stars(listed.ra, listed.dec, ref_epoch=epoch, phot_g_mean_mag=magnitudes)
-    return brightest_stars(_with_errors(stars, chosen.referror), chosen)
+    return reference_stars(listed.ra, listed.dec, ref_epoch=epoch, phot_g_mean_mag=magnitudes)
 
 
 def _gaia_like(path: Path, epoch: float) -> ReferenceStars | None:

@@ -1,6 +1,7 @@
 """`hapctl tweak` as a user meets it: right solutions, files as TweakReg's, refusals that change nothing."""
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -248,12 +249,18 @@ def test_gaia_is_asked_without_a_database(
     visit: SkyVisit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sky = with_extract(Table.read(visit.extract))
+    wrong = np.arange(0, len(sky), 3)
+    sky["ra"][wrong] += 0.02 / 3600.0
+    sky["ruwe"] = np.where(np.isin(np.arange(len(sky)), wrong), 3.0, 1.0)
     with TapService({"gaiadr3.gaia_source": sky}) as service:
         monkeypatch.setenv("HAPCTL_GAIA_URL", service.url)
         monkeypatch.setenv("HAPCTL_DATABASE", "postgresql://nobody@127.0.0.1:1/none")
         done = tweak(visit, tmp_path, "--refcat", "GAIADR3", "--set", "headerlet.headerlet=true")
     assert done.exit_code == 0, done.stderr
     assert done.json()["reference"] == "GAIADR3"
+    (note,) = done.json()["notes"]
+    assert re.fullmatch(r"stars of GAIADR3 left out: \d+ ruwe(, \d+ duplicated)?", note)
+    assert f"hapctl: {note}" in done.stderr
     root = visit.files[0].name.removesuffix(".fits")
     headerlet = read_headerlet(tmp_path / f"{root}_TWEAK_hlet.fits")
     assert headerlet.keywords["CATALOG"] == "GAIADR3"
