@@ -43,13 +43,14 @@ def linear_cards(chip: ChipWcs, key: str = "", *, distorted: bool = True) -> Car
 
 
 def fit_cards(solution: WcsSolution, hdrname: str) -> Cards:
-    """Return what the fit says of itself; CRDER in degrees as the standard wants it."""
+    """Return what the fit says of itself; CRDER in degrees as the standard wants it, or none."""
     cards = {name: solution.keywords.get(name) for name in FIT_KEYWORDS}
     for axis, rms in (("1", "RMS_RA"), ("2", "RMS_DEC")):
         value = cards[rms]
         # HST's headerlets carry CRDER in mas at times: the rms of the fit is what they mean.
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-            cards[f"CRDER{axis}"] = value / MAS_PER_DEGREE
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # An rms of 0 is that of a solution without stars: its random error is unknown.
+            cards[f"CRDER{axis}"] = value / MAS_PER_DEGREE if value > 0 else None
     cards["HDRNAME"] = hdrname
     return {name: value for name, value in cards.items() if value is not None}
 

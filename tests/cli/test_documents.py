@@ -28,7 +28,9 @@ def follow(words: list[str]) -> tuple[click.Command, list[str]]:
     context = click.Context(cli)
     while words and isinstance(command, click.Group):
         if words[0].startswith("-"):
-            words = words[2:]  # options of hapctl itself take a value
+            words = words[1:]  # an option of the group itself, and its values
+            while words and not words[0].startswith("-") and command.get_command(context, words[0]) is None:
+                words = words[1:]
             continue
         deeper = command.get_command(context, words[0])
         assert deeper is not None, f"there is no command {words[0]!r} in {command.name}"
