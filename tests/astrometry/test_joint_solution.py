@@ -69,7 +69,7 @@ def dense_solution(problem: JointProblem, floor: float) -> tuple[Array, Array]:
     found = np.zeros(width)
     mean = np.nan_to_num(stars.mean)
     assert stars.field is not None
-    for _ in range(3):
+    for turn in range(4):
         fits = plane_fits(np.pad(found[:size].reshape(-1, 4), ((0, 0), (0, 2))), centres_of(problem))
         normal, right = np.zeros((width, width)), np.zeros(width)
         for number, star, point, error in zip(
@@ -90,6 +90,8 @@ def dense_solution(problem: JointProblem, floor: float) -> tuple[Array, Array]:
             apart = fits[number](point) - place - years * found[first + 3 : first + 5]
             weight = 1.0 / (error**2 + floor**2)
             normal += weight * row.T @ row
+            if turn:  # the derivative at the star's place, which is known now
+                row[:, 4 * number + 3] -= apart / (1.0 + found[4 * number + 3])
             right -= weight * row.T @ apart
         for star in range(count):
             chosen = slice(size + 5 * star, size + 5 * star + 5)
@@ -273,3 +275,11 @@ def test_an_exposure_without_sources_keeps_its_prior() -> None:
     others = solution.corrections[:3, :2].mean(axis=0)
     np.testing.assert_allclose(solution.corrections[3, :2], others, atol=0.005)
     assert np.sqrt(solution.covariance[18, 18]) == pytest.approx(0.005 * np.sqrt(4 / 3), rel=0.1)
+
+
+def test_a_field_without_catalog_keeps_its_scale() -> None:
+    """Residuals are smaller in a smaller field: that must not shrink one that only priors hold."""
+    problem, _ = JointField(stars=1500, catalog=0, prior=ExposurePrior(0, 0.3, scale=1e-7)).draw(1)
+    loose = [replace(e, centre=np.zeros(2), prior=replace(e.prior, scale=1e-3)) for e in problem.exposures]
+    solution = solve_joint(replace(problem, exposures=loose), SETTINGS)
+    assert abs(np.mean(solution.corrections[:, 3])) < 2e-5
