@@ -47,7 +47,7 @@ RANGES = {
     "pmra_error": (0.0, 10_000.0),
     "pmdec": (-20_000.0, 20_000.0),
     "pmdec_error": (0.0, 10_000.0),
-    "phot_g_mean_mag": (-5.0, 40.0),
+    "phot_g_mean_mag": (-30.0, 40.0),  # a list of one's own may have instrumental magnitudes
 }
 """What no star exceeds, in the units above: beyond it the column or its unit is not what it is taken for."""
 NEEDED = ("source_id", "ra", "dec")

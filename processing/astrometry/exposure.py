@@ -15,8 +15,9 @@ from hapctl.processing.astrometry.waiver import group_rows, is_waiver
 from hapctl.processing.errors import UnusableFileError
 
 INSTRUMENTS = ("ACS", "WFC3", "WFPC2", "STIS")
-HEADER_ONLY = ("WFPC2", "STIS")
+HEADER_ONLY = ("STIS",)
 """Instruments that are catalogued by header, and not yet mosaicked."""
+_UNDISTORTED = "WFPC2 without distortion is catalogued by header only; 'hapctl wcs update' adds it"
 
 _FILTER_KEYWORDS = {
     "ACS": ("FILTER1", "FILTER2"),
@@ -248,8 +249,13 @@ def rejections_of(
         ("drizzle_off", f"DRIZCORR {text(top, 'DRIZCORR')}", text(top, "DRIZCORR") in ("OMIT", "SKIPPED")),
         ("empty", "no signal: GOODMIN and GOODMAX are 0", bool(science) and all(map(_is_empty, science))),
         ("header_only", f"{instrument} is catalogued by header only", instrument in HEADER_ONLY),
+        ("header_only", _UNDISTORTED, instrument == "WFPC2" and not any(map(_is_distorted, science))),
     )
     return [Rejection(code, reason) for code, reason, holds in checks if holds]
+
+
+def _is_distorted(header: Header) -> bool:
+    return text(header, "CTYPE1").upper().endswith("-SIP")
 
 
 def _is_moving(top: Header) -> bool:

@@ -29,9 +29,9 @@ UNKNOWN_SCALE = 1e-3
 """Relative; the second where nothing says that updatewcs has applied velocity aberration and taken the
 distortion of the filter (UPWCSVER): HRC frames of 2002 share one model among filters and differ by 3e-4."""
 UNKNOWN_SKEW = 0.04
-"""Pixels at the edge of the field, for the same exposures: what their distortion model leaves over is, where they
-overlap others, mostly a skew. The four HRC frames have 6e-5 in one of its terms and 1.2e-4 in the other, 0.03 and
-0.06 pixel; without skew chi-squared per degree of freedom is 1.5, with it 0.95."""
+"""Pixels at the edge of the field, for the same exposures: what their distortion model leaves over is, where
+they overlap others, mostly a skew. The four HRC frames have 6e-5 in one of its terms and 1.2e-4 in the other,
+0.03 and 0.06 pixel; without skew chi-squared per degree of freedom is 1.5, with it 0.95."""
 HALF_WIDTHS = {"WFC": 2048, "UVIS": 2048, "PC": 750}
 """Half the width of a field, pixels; 512 where it is not named."""
 HOUR = 1.0 / 24.0

@@ -55,7 +55,7 @@ class Rung:
         return self.catalog == NONE
 
     def fit_geometry(self, prior: ExposurePrior) -> str:
-        """How FITGEOM names it: by priors a fit has shift, roll and scale, and skew where that is not known."""
+        """How FITGEOM names it: by priors a fit has shift, roll, scale, and skew where none is known."""
         by_prior = "general" if prior.skew > 0 else "rscale"
         return by_prior if self.geometry == "prior" else self.geometry
 
