@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 from hapctl.cli.align_policies import policies
+from hapctl.cli.align_report import PAGES, report, write_page
 from hapctl.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hapctl.archive.database import Catalog
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
@@ -67,6 +70,14 @@ def _joined(args: list[str], option: str) -> list[str]:
 @click.option(
     "--lookup-origin", type=click.Choice(["hst", "fits"]), help="Where distortion lookup tables begin."
 )
+@click.option(
+    "--report",
+    "page",
+    metavar="[PATH]",
+    is_flag=False,
+    flag_value="",
+    help="Write a page on each alignment: a file *.html, or a folder [default: reports in home].",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be aligned, from what; record nothing.")
 @json_option
 @click.pass_context
@@ -81,6 +92,7 @@ def align(
     changes: tuple[str, ...],
     jit_folder: Path | None,
     lookup_origin: str | None,
+    page: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int | None:
@@ -99,6 +111,8 @@ def align(
     hapctl align --visit j8bt06 --catalog visit:j8bt09
     hapctl align --visit j8bt09 --catalog file:stars.ecsv
     hapctl align --visit j8bt09 --set rule.search_radius_arcsec=10
+    hapctl align --visit j8bt09 --report
+    hapctl align report --visit j8bt09 --output j8bt09.html
     hapctl align policies list
     """
     if ctx.invoked_subcommand is not None:
@@ -111,18 +125,21 @@ def align(
         raise click.UsageError("--catalog names one catalog, --ladder several: give one of them")
     from hapctl.cli.settings import open_from
 
+    targets = _targets(visits, tiles, lists)
+    _check_page(page, targets, dry_run)
     settings, opened = open_from(ctx, lookup_origin=lookup_origin)
     options = _options(settings, catalog, ladder, offline, changes, jit_folder)
-    targets = _targets(visits, tiles, lists)
     results = [_aligned(opened, target, options, dry_run, single=len(targets) == 1) for target in targets]
+    pages = {} if page is None else _pages(opened, results, settings, page)
     if as_json:
-        print_json(_documents(results, targets))
+        print_json(_documents(results, targets, pages))
     else:
-        _print(results)
+        _print(results, pages)
     return _exit_code(results, dry_run)
 
 
 align.add_command(policies)
+align.add_command(report)
 
 
 class _Failure:
@@ -145,6 +162,32 @@ def _targets(visits: tuple[str, ...], tiles: tuple[str, ...], lists: tuple[str, 
     targets += [Target.of_tile(name) for name in tiles]
     targets += [Target.of_exposures(named)] if lists else []
     return list(dict.fromkeys(targets))
+
+
+def _check_page(page: str | None, targets: "list[Target]", dry_run: bool) -> None:
+    """Refuse a page that can't be, before the work."""
+    if page is None:
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run aligns nothing that --report could tell of")
+    if len(targets) > 1 and Path(page).suffix.lower() in PAGES:
+        raise click.UsageError(f"--report {page} is one page for {len(targets)} alignments: name a folder")
+
+
+def _pages(
+    catalog: "Catalog", results: "list[TargetResult | _Failure]", settings: "Settings", page: str
+) -> "dict[Target, Path]":
+    """Write the page of each alignment; return where."""
+    from hapctl.archive.alignment_reports import Subject
+
+    place = Path(page) if page else None
+    pages = {}
+    for result in results:
+        if not isinstance(result, _Failure) and result.run_id is not None:
+            target = result.target
+            subject = Subject(target.name, result.run_id, visit=target.visit)
+            pages[target] = write_page(catalog, subject, settings, place)
+    return pages
 
 
 def _options(
@@ -193,16 +236,18 @@ def _aligned(
 
 
 def _documents(
-    results: "list[TargetResult | _Failure]", targets: "list[Target]"
+    results: "list[TargetResult | _Failure]", targets: "list[Target]", pages: "Mapping[Target, Path]"
 ) -> dict[str, list[dict[str, Any]]]:
     documents: dict[str, list[dict[str, Any]]] = {_LISTS[target.scope]: [] for target in targets}
     for result in results:
-        documents[_LISTS[result.target.scope]].append(_document(result))
+        documents[_LISTS[result.target.scope]].append(_document(result, pages))
     return documents
 
 
-def _document(result: "TargetResult | _Failure") -> dict[str, Any]:
+def _document(result: "TargetResult | _Failure", pages: "Mapping[Target, Path]") -> dict[str, Any]:
     named: dict[str, Any] = {result.target.scope: result.target.name}
+    if result.target in pages:
+        named["report"] = pages[result.target]
     if isinstance(result, _Failure):
         return {**named, "outcome": "failed", "reason": result.reason, "run": None, "exposures": []}
     return {
@@ -214,7 +259,7 @@ def _document(result: "TargetResult | _Failure") -> dict[str, Any]:
     }
 
 
-def _print(results: "list[TargetResult | _Failure]") -> None:
+def _print(results: "list[TargetResult | _Failure]", pages: "Mapping[Target, Path]") -> None:
     for result in results:
         if isinstance(result, _Failure):
             say(f"{result.target.name}: {result.reason}")
@@ -222,6 +267,8 @@ def _print(results: "list[TargetResult | _Failure]") -> None:
         click.echo(f"{result.target.name}: {result.outcome}: {result.reason}")
         for exposure in result.exposures:
             click.echo(f"    {exposure.rootname}  {_words(exposure)}")
+        if result.target in pages:
+            click.echo(f"    report: {pages[result.target]}")
 
 
 def _words(exposure: "ExposureResult") -> str:

@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 ARROW = 0.07
 """Length of a large arrow (the 90th percentile) as a part of the field."""
+MOST_ARROWS = 400
+"""More than these can't be told apart."""
 _QUANTITIES = {
     "x": "x (pixel)",
     "y": "y (pixel)",
@@ -44,12 +46,19 @@ _MOST_BINS, _STARS_OF_BIN = 12, 12
 
 
 def residual_vectors(stars: StarResiduals, *, title: str = "") -> Figure:
-    """Residuals as arrows over the field, north up and east to the left, and their scatter beside it."""
+    """Residuals as arrows over the field, north up and east to the left, and their scatter beside it.
+
+    Of more than `MOST_ARROWS` stars the arrows are medians in cells of the field.
+    """
     figure = new_figure(10.5, 5.8, title)
     field, scatter = figure.subplots(1, 2, width_ratios=(1.35, 1.0))
     points = np.column_stack([stars.xi, stars.eta])
     vectors = np.column_stack([stars.east, stars.north])
-    _arrows(field, points, vectors, stars.used, "mas")
+    if np.count_nonzero(stars.used) > MOST_ARROWS:
+        _arrows(field, *cell_medians(points[stars.used], vectors[stars.used]), "mas")
+        field.set_title("medians in cells", fontsize=10)
+    else:
+        _arrows(field, points, vectors, stars.used, "mas")
     _sky_axes(field)
     _scatter(scatter, vectors, stars.used, stars.errors)
     return figure
@@ -233,6 +242,31 @@ def _histogram(figure: Figure, axes: Axes, offsets: Array, centre: Array, half: 
     axes.set_aspect("equal")
     axes.invert_xaxis()  # as on the sky
     figure.colorbar(image, ax=axes, label="pairs", shrink=0.85)
+
+
+def cell_medians(points: Array, vectors: Array, cells: int = 16) -> tuple[Array, Array, Flags]:
+    """Median place and vector in square cells that hold two stars or more.
+
+    Parameters
+    ----------
+    points, vectors : ndarray, shape (n, 2)
+    cells : int
+        Along the longer side.
+
+    Returns
+    -------
+    points, vectors : ndarray, shape (m, 2)
+    used : ndarray of bool, shape (m,)
+        All True.
+    """
+    low = points.min(axis=0)
+    size = float(np.ptp(points, axis=0).max()) / cells or 1.0
+    cell = np.minimum((points - low) // size, cells - 1) @ np.array([1, cells])
+    members = [cell == number for number in np.unique(cell)]
+    members = [rows for rows in members if np.count_nonzero(rows) > 1]
+    places = np.array([np.median(points[rows], axis=0) for rows in members]).reshape(-1, 2)
+    medians = np.array([np.median(vectors[rows], axis=0) for rows in members]).reshape(-1, 2)
+    return places, medians, np.ones(len(members), dtype=np.bool_)
 
 
 def _arrows(axes: Axes, points: Array, vectors: Array, used: Flags, unit: str) -> None:

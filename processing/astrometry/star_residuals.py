@@ -86,6 +86,11 @@ def joined(parts: Sequence[StarResiduals]) -> StarResiduals:
     return StarResiduals(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
+def selected(stars: StarResiduals, rows: NDArray[np.bool_]) -> StarResiduals:
+    """Those of some rows."""
+    return StarResiduals(**{one.name: getattr(stars, one.name)[rows] for one in fields(StarResiduals)})
+
+
 def residuals_of(
     number: int,
     exposure: ExposureSources,

@@ -32,7 +32,7 @@ def blink(tweaked: Tweaked, origin: LookupOrigin) -> bytes | None:
     for one in results:
         for title, solution in (("before", one.image.start), ("after", one.solution)):
             if solution is not None:
-                cutouts[title].append(_row(one.image.path, solution, places, half, origin))
+                cutouts[title].append(cutout_row(one.image.path, solution, places, half, origin))
     names = [one.image.path.name.split("_")[0] for one in results]
     stars = [f"{ra:.5f} {dec:+.5f}" for ra, dec in places]
     frames = [
@@ -55,9 +55,10 @@ def _places(tweaked: Tweaked) -> Array:
     return np.array([np.mean(positions, axis=0) for positions in best]).reshape(-1, 2)
 
 
-def _row(
+def cutout_row(
     path: Path, solution: WcsSolution, places: Array, half: float, origin: LookupOrigin
 ) -> list[Cutout | None]:
+    """Cut the surroundings of positions (degrees, shape (n, 2)) out of a file, None off its chips."""
     with ExposureImage(path) as image:
         pixels = {chip.extver: chip.science() for chip in image.chips}
     row: list[Cutout | None] = [None] * len(places)
