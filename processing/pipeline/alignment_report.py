@@ -4,7 +4,7 @@ Only the picture that blinks needs the exposures; where they are not at hand the
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hapctl.archive.alignment_reports import Subject
@@ -71,17 +71,14 @@ def write_report(
     _check_place(path)
     report = gathered(catalog, subject)
     on_progress(f"drawing the report of {subject.name}")
-    pictures, notes = _pictures(report, origin), _notes(report)
     moving = blink(catalog, report, origin)
+    pictures, all_fit = _fitting(_pictures(report, moving, origin))
+    notes = _notes(report)
     if isinstance(moving, str):
         notes.append(f"There is no picture of stars before and after: {moving}.")
-    else:
-        pictures.insert(0, Picture(*_BLINK, _BLINK_CAPTION, moving))
-    shown = _fitting(pictures)
-    if len(shown) < len(pictures):
-        left = len(pictures) - len(shown)
-        notes.append(f"{left} pictures more would make the page too large: see hapctl align report --plots.")
-    return write_new(path, page(report, shown, notes), overwrite=True)
+    if not all_fit:
+        notes.append("More pictures would make the page too large: see hapctl align report --plots.")
+    return write_new(path, page(report, pictures, notes), overwrite=True)
 
 
 def write_plots(
@@ -144,9 +141,13 @@ def _beginning(path: Path) -> bytes:
         raise RefusedError(f"{path} can't be read: {error.strerror}", "write elsewhere") from error
 
 
-def _pictures(report: AlignmentReport, origin: LookupOrigin) -> list[Picture]:
+def _pictures(report: AlignmentReport, moving: bytes | str, origin: LookupOrigin) -> Iterator[Picture]:
+    """The pictures of a page, each drawn when it is asked for."""
+    if isinstance(moving, bytes):
+        yield Picture(*_BLINK, _BLINK_CAPTION, moving)
     own = {attempt.rootname for attempt in report.attempts}
-    return [_picture(plot, own) for plot in plots(report, origin=origin)]
+    for plot in plots(report, origin=origin):
+        yield _picture(plot, own)
 
 
 def _picture(plot: Plot, rootnames: set[str]) -> Picture:
@@ -174,15 +175,13 @@ def _notes(report: AlignmentReport) -> list[str]:
     ]
 
 
-def _fitting(pictures: list[Picture]) -> list[Picture]:
-    """The first pictures, as many as the page may hold."""
-    return list(_while_fitting(pictures))
-
-
-def _while_fitting(pictures: list[Picture]) -> Iterator[Picture]:
+def _fitting(pictures: Iterable[Picture]) -> tuple[list[Picture], bool]:
+    """The first pictures, as many as the page may hold, and whether these are all."""
+    shown: list[Picture] = []
     room = LARGEST_PAGE
     for picture in pictures:
         room -= len(picture.png) * 4 // 3
         if room < 0:
-            return
-        yield picture
+            return shown, False
+        shown.append(picture)
+    return shown, True
