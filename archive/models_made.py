@@ -123,7 +123,9 @@ alignment_attempt = Table(
     ),
     both_to("wcs_solution", "exposure_id", "solution_id"),
     Index("alignment_attempt_exposure", "exposure_id"),
+    Index("alignment_attempt_group", "alignment_group_id"),
     Index("alignment_attempt_inputs", "inputs_sha256"),
+    Index("alignment_attempt_run", "run_id"),
     Index("alignment_attempt_solution", "solution_id"),
     Index("alignment_attempt_visit", "visit", "run_id"),
 )

@@ -286,6 +286,7 @@ wcs_active = Table(
     *maybe_to("run.run_id", "closed_run_id"),
     both_to("wcs_solution", "exposure_id", "solution_id"),
     Index("wcs_active_now", "exposure_id", unique=True, postgresql_where=IN_FORCE),
+    Index("wcs_active_solution", "solution_id", postgresql_where=IN_FORCE),
 )
 
 # The sky
