@@ -278,7 +278,7 @@ def activate(
     """Put solutions in force, all in this transaction; what was in force before ends now.
 
     A member of an alignment group that is in force without the others has a frame of its own, until they
-    are put in force together.
+    are in force, too: the last of them gives all the frame of the group.
 
     Parameters
     ----------
@@ -305,20 +305,31 @@ def activate(
     RefusedByCatalogError
         A solution must never be put in force; nothing was changed by this statement.
     """
-    ids = sorted(chosen)
-    execute(connection, "lock_exposures", {"exposure_ids": ids})
-    names = {"exposure_ids": ids, "solution_ids": [chosen[key] for key in ids]}
-    rows = execute(connection, "solutions_to_change", names).all()
+    alone = execute(connection, "members_alone", _lists(chosen)).all()
+    wanted = {**{row.exposure_id: row.solution_id for row in alone}, **chosen}
+    execute(connection, "lock_exposures", {"exposure_ids": sorted(wanted)})
+    rows = execute(connection, "solutions_to_change", _lists(wanted)).all()
     for row in rows:
         _check_eligible(row)
     changed = [row for row in rows if (row.active_id, row.active_frame) != (row.solution_id, row.frame)]
     for row in changed:
-        values = {"exposure_id": row.exposure_id, "solution_id": row.solution_id, "run_id": run_id}
-        if row.active_id is not None:
-            execute(connection, "close_active", values)
-        words = {"origin": origin, "reason": reason, "frame": row.frame}
-        execute(connection, "put_solution_in_force", {**values, **words})
-    return [row.exposure_id for row in changed]
+        own = row.exposure_id in chosen
+        words = (origin, reason) if own else (row.active_origin, "all of its group are in force now")
+        _put_in_force(connection, run_id, row, *words)
+    return [row.exposure_id for row in changed if row.exposure_id in chosen]
+
+
+def _lists(chosen: Mapping[int, int]) -> dict[str, list[int]]:
+    ids = sorted(chosen)
+    return {"exposure_ids": ids, "solution_ids": [chosen[key] for key in ids]}
+
+
+def _put_in_force(connection: Connection, run_id: int, row: Any, origin: str, reason: str) -> None:
+    values = {"exposure_id": row.exposure_id, "solution_id": row.solution_id, "run_id": run_id}
+    if row.active_id is not None:
+        execute(connection, "close_active", values)
+    words = {"origin": origin, "reason": reason, "frame": row.frame}
+    execute(connection, "put_solution_in_force", {**values, **words})
 
 
 def _check_eligible(row: Any) -> None:

@@ -112,6 +112,8 @@ def activate(ctx: click.Context, rootname: str, name: str, reason: str, as_json:
             changed = put_in_force(
                 connection, run.id, {exposure.exposure_id: chosen.solution_id}, reason, "manual"
             )
+            now = solutions_of(connection, exposure.rootname)
+            chosen = next(solution for solution in now if solution.solution_id == chosen.solution_id)
         run.summary["changed"] = bool(changed)
     warn_of_companions(exposure, before, chosen, left if changed else [])
     status = "activated" if changed else "unchanged"
@@ -133,4 +135,9 @@ def warn_of_companions(
         say(
             f"{exposure.rootname} was fitted together with {', '.join(left)}, which keep their solutions: "
             f"its frame is now {chosen.frame}, theirs {before.frame}"
+        )
+    if chosen.frame.endswith(" alone"):
+        say(
+            f"{exposure.rootname} is in force without others that {chosen.full_name} was fitted together "
+            "with: until they follow, its frame is its own"
         )
