@@ -123,14 +123,17 @@ def activate(ctx: click.Context, kind: str, name: str, as_json: bool) -> None:
     from hapctl.cli.settings import open_from
     from hapctl.processing.pipeline.alignment_policies import default_policy
 
-    _, catalog = open_from(ctx)
     chosen = cast("PolicyKind", kind)
+    default = default_policy(chosen)
+    if name != default.name and name.partition("@")[0] in _DEFAULTS:
+        raise click.UsageError(f"{name}: this software's own {kind} is {default.name}, in its newest version")
+    _, catalog = open_from(ctx)
     with (
         recorded_run(catalog, "align policies activate", {"kind": kind, "name": name}, sys.argv[1:]) as run,
         catalog.begin() as connection,
     ):
-        if name in _DEFAULTS:
-            record_policy(connection, run.id, chosen, name, default_policy(chosen).content)
+        if name == default.name:
+            record_policy(connection, run.id, chosen, name, default.content)
         row = named_policy(connection, chosen, name)
         activate_policy(connection, run.id, chosen, row.policy_id)
     _say_policy(kind, row, True, as_json)

@@ -282,7 +282,8 @@ def _rules_in_force(connection: Connection, run_id: int, options: AlignOptions) 
         rule_id = ensure_policy(connection, run_id, "acceptance", rule.name, rule.content())
     else:
         rule_id = record_policy(connection, run_id, "acceptance", rule.name, rule.content())
-    if ladder.name == Ladder.default().name and active_policy(connection, "ladder") is None:
+    active = active_policy(connection, "ladder")
+    if ladder.name == Ladder.default().name and (active is None or active.name == ladder.name):
         ladder_id = ensure_policy(connection, run_id, "ladder", ladder.name, ladder.content())
     else:
         ladder_id = record_policy(connection, run_id, "ladder", ladder.name, ladder.content())

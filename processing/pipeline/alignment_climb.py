@@ -123,17 +123,13 @@ class Climb:
                     yield Try(part, rung, self._name(rung), sources.sources, "", sources)
                 told.append(sources)
                 continue
-            if rung.is_relative_only and not reached and not self._is_relative_only:
+            if rung.is_relative_only and told and not reached:
                 return  # no catalog was at hand: then nothing is changed
             reached = True
             one = self._tried(part, rung, sources, opened, measured, on_progress)
             yield one
             if not isinstance(one.done, Unreachable) and one.done.accepted:
                 return
-
-    @property
-    def _is_relative_only(self) -> bool:
-        return all(rung.is_relative_only for rung in self._ladder.rungs)
 
     def _tried(
         self,

@@ -167,11 +167,15 @@ def _rungs_of(name: str, step: Any, before: int) -> list[Rung]:
         )
     methods = _listed(name, step.get("methods", ["relative"]), get_args(Method))
     geometries = _listed(name, step.get("geometries", ["prior"]), get_args(Geometry))
-    rule = step.get("rule", {})
+    catalog, rule = step["catalog"], step.get("rule", {})
+    if not isinstance(catalog, str) or not catalog or not isinstance(rule, Mapping):
+        raise UsageProblemError(
+            f"ladder {name}: the step {step!r} is not one", "its catalog is a name, its rule a table"
+        )
     AcceptanceRule.from_content(f"of ladder {name}", 1, rule)
     pairs = [(method, geometry) for method in methods for geometry in geometries]
     return [
-        Rung(before + number, str(step["catalog"]), method, geometry, rule)  # type: ignore[arg-type]
+        Rung(before + number, catalog, method, geometry, rule)  # type: ignore[arg-type]
         for number, (method, geometry) in enumerate(pairs, 1)
     ]
 

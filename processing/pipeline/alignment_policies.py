@@ -1,13 +1,15 @@
 """Policies of alignment checked before they become rows: acceptance, ladder, preference."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, cast
 
 from hapctl.archive.policies import PolicyKind, PolicyRow
 from hapctl.archive.preferences import Preference
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.pipeline.alignment_ladder import Ladder
+from hapctl.processing.pipeline.alignment_ladder import GAIA, NONE, Ladder
+from hapctl.processing.pipeline.alignment_reference import reference_name
 
 
 def default_policy(kind: PolicyKind) -> PolicyRow:
@@ -40,10 +42,20 @@ def checked_policy(document: Mapping[str, Any]) -> tuple[PolicyKind, str, dict[s
     if kind == "acceptance":
         checked = {**AcceptanceRule().content(), **checked_rule(name, content)}
     elif kind == "ladder":
-        checked = Ladder.from_content(name, content).content()
+        checked = _checked_ladder(name, content)
     else:
         checked = Preference.from_content(name, content).content()
     return cast("PolicyKind", kind), name, checked
+
+
+def _checked_ladder(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A ladder whose catalogs are known, and whose rules have entries of the right kind."""
+    ladder = Ladder.from_content(name, content)
+    for rung in ladder.rungs:
+        checked_rule(f"ladder {name}", rung.rule)
+        if rung.catalog not in (GAIA, NONE):
+            reference_name(rung.catalog)
+    return ladder.content()
 
 
 def checked_rule(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,5 +77,5 @@ def checked_rule(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 def _alike(value: Any, default: Any) -> bool:
     if isinstance(default, Mapping):
         return isinstance(value, Mapping) and all(_alike(number, 0) for number in value.values())
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     return number and (isinstance(default, float) or isinstance(value, int))

@@ -35,6 +35,8 @@ def checked(
 ) -> SetAlignment:
     """Take out the groups whose exposures lie clearly worse on each other; keep the figures of the others.
 
+    Merely relative groups count beside one on the catalog only; where that is out, so are they.
+
     Parameters
     ----------
     done : SetAlignment
@@ -53,7 +55,8 @@ def checked(
         refusal = Verdict(False, "overlap", worse)
         for number in group.solutions:
             outcomes[number] = replace(outcomes[number], verdict=refusal, frame="none", solution=None)
-    return replace(done, groups=tuple(groups), outcomes=outcomes)
+    left = replace(done, groups=tuple(groups), outcomes=outcomes)
+    return left if left.accepted else replace(left, groups=())
 
 
 def _compared(

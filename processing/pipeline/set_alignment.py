@@ -264,6 +264,10 @@ def verdict_on(done: SetAlignment, number: int) -> Verdict:
     if unfit is not None:
         return unfit
     outcome = done.outcomes[number]
-    if outcome.frame == "relative" and outcome.relative is not None and done.group_of(number) is not None:
-        return outcome.relative
+    among = outcome.relative
+    fitted = outcome.frame == "relative" and done.group_of(number) is not None
+    if among is not None and (fitted or (done.rung.is_relative_only and not among.accepted)):
+        return among
+    if done.rung.is_relative_only and outcome.verdict.code == "no-catalog":
+        return Verdict(False, "alone", "no other exposure is left to align it with")
     return outcome.verdict

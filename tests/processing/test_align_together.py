@@ -16,6 +16,7 @@ from support.commands import Runner
 from support.sky_visit import SkyVisit, sky_visit
 
 GAIA = "IDC_0461802ej-FIT_{}_GAIADR3"
+LADDER = 'kind = "ladder"\nname = "x"\n[content]\nsteps ='
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +134,13 @@ def check_a_member_alone(hapctl: Runner, catalog: Catalog) -> None:
     for rootname in ("jtest1a0q", "jtest1a1q", "jtest2a0q"):
         assert hapctl("wcs", "activate", rootname, "OPUS", "--reason", "back").exit_code == 0
     name = GAIA.format("REL")
-    assert hapctl("wcs", "activate", "jtest1a0q", name, "--reason", "alone").exit_code == 0
+    activated = hapctl("wcs", "activate", "jtest1a0q", name, "--reason", "alone")
     assert in_force(catalog)["jtest1a0q"] == (name, "GAIA-CRF3: jtest1a0q alone")
+    assert "(frame GAIA-CRF3: jtest1a0q alone)" in activated.stdout
+    assert "in force without others" in activated.stderr
     for rootname in ("jtest1a1q", "jtest2a0q"):
         assert hapctl("wcs", "activate", rootname, name, "--reason", "too").exit_code == 0
-    assert in_force(catalog)["jtest2a0q"] == (name, "GAIA-CRF3")
+    assert set(in_force(catalog).values()) == {(name, "GAIA-CRF3")}
 
 
 def test_a_tile_takes_all_exposures_that_touch_it(hapctl: Runner, catalog: Catalog) -> None:
@@ -215,6 +218,11 @@ def test_policies_that_are_none_are_refused(hapctl: Runner, tmp_path: Path) -> N
         'kind = "preference"\nname = "x"\n[content]\nstart = "IDC_*"': "start",
         'kind = "products"\nname = "x"\n[content]\na = 1': "no kind of policy",
         "kind =": "Invalid value",
+        'kind = "ladder"\nname = "x"\n[content]\nsteps = [{catalog = "GIAA"}]': "GIAA",
+        'kind = "ladder"\nname = "x"\n[content]\nsteps = [{catalog = 5}]': "is not one",
+        'kind = "ladder"\nname = "x"\n[content]\nsteps = [{catalog = "GAIA", rule = 3}]': "is not one",
+        f'{LADDER} [{{catalog = "GAIA", rule = {{least_stars = "x"}}}}]': "least_stars",
+        'kind = "acceptance"\nname = "x"\n[content]\nmost_rms_mas = nan': "most_rms_mas",
     }
     for content, told in cases.items():
         path.write_text(content)
@@ -225,6 +233,23 @@ def test_policies_that_are_none_are_refused(hapctl: Runner, tmp_path: Path) -> N
     assert hapctl("align", "--visit", "jtest1", "--ladder", "nowhere").exit_code == 3
     assert hapctl("align", "--visit", "jtest1", "--set", "rule.nix=1").exit_code == 2
     assert hapctl("align").exit_code == 2
+    assert hapctl("align", "policies", "activate", "ladder", "align-default").exit_code == 2
+    assert hapctl("align", "--visit", "jtest1", "--catalog", "none").exit_code == 0
+    assert hapctl("align", "policies", "activate", "acceptance", "align-default@1").exit_code == 2
+    assert hapctl("align", "policies", "activate", "acceptance", "align-default").exit_code == 0
+
+
+def test_a_ladder_may_begin_without_a_catalog(hapctl: Runner, catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "ladder.json"
+    steps = [{"catalog": "NONE", "rule": {"most_rms_mas": 1e-6}}, {"catalog": "GAIA"}]
+    path.write_text(json.dumps({"kind": "ladder", "name": "mine", "content": {"steps": steps}}))
+    assert hapctl("align", "policies", "set", path, "--activate").exit_code == 0
+    result = hapctl("align", "--visit", "jtest1", "--offline", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert in_force(catalog)["jtest1a0q"][0] == GAIA.format("SVM")
+    rows = ask(catalog, "SELECT code, reason FROM alignment_attempt WHERE ladder_step = 1")
+    assert "no-catalog" not in {row.code for row in rows}
+    assert not any("no catalog was asked for" in row.reason for row in rows)
 
 
 def test_a_preference_says_where_an_alignment_begins(hapctl: Runner, tmp_path: Path) -> None:
