@@ -167,8 +167,8 @@ class PriorBlocks:
     shared: Array
 
 
-def lay_out(problem: JointProblem, floor: float) -> Layout:
-    """Put a problem in order.
+def lay_out(problem: JointProblem, floor: float, catalog_factor: float = 1.0) -> Layout:
+    """Put a problem in order; the errors of the catalog's rows multiplied by a factor.
 
     Raises
     ------
@@ -185,6 +185,8 @@ def lay_out(problem: JointProblem, floor: float) -> Layout:
     star, exposure = place[sources.star[rows]], sources.exposure[rows]
     if len(np.unique(star * size + exposure)) < len(rows):
         raise ValueError("two sources of one exposure belong to one star")
+    precision = priors.precision[stars]
+    precision[priors.in_catalog[stars]] /= catalog_factor**2
     centres = _array([e.centre for e in problem.exposures], 2)
     factors = _array([e.parallax_factors for e in problem.exposures], 2)
     years = _years(problem.exposures, problem.reference_epoch)
@@ -200,7 +202,7 @@ def lay_out(problem: JointProblem, floor: float) -> Layout:
         parallax_factors=factors,
         years=years,
         mean=np.nan_to_num(priors.mean[stars]),
-        precision=priors.precision[stars],
+        precision=precision,
         in_catalog=priors.in_catalog[stars],
         field=_field_of(priors.field, stars),
         by_star=_summing(star, len(stars)),

@@ -20,6 +20,12 @@ def absolute(size: Array) -> Array:
     return weights
 
 
+def fading(size: Array) -> Array:
+    """Weights that never vanish, a quarter at two standard errors (Geman & McClure 1985)."""
+    weights: Array = 1.0 / (1.0 + 0.25 * size**2) ** 2
+    return weights
+
+
 def redescending(size: Array) -> Array:
     """Weights: 1 up to `CORE`, 0 from `EDGE`, a smooth step between."""
     part = np.clip((EDGE - size) / (EDGE - CORE), 0.0, 1.0)
@@ -40,6 +46,11 @@ def rescaling(chi_squared: float, freedom: int, least: int) -> float:
     A factor that followed every upward fluctuation, and no downward one, would make errors of small fields
     too large on average: by a tenth of the variance at twenty degrees of freedom.
     """
-    if freedom < least or chi_squared <= freedom + SIGNIFICANT * np.sqrt(2.0 * freedom):
+    if freedom < least or not significant(chi_squared, freedom):
         return 1.0
     return float(np.sqrt(chi_squared / freedom))
+
+
+def significant(chi_squared: float, freedom: int) -> bool:
+    """Whether chi-squared is larger than chance explains."""
+    return bool(chi_squared > freedom + SIGNIFICANT * np.sqrt(2.0 * freedom))

@@ -217,6 +217,8 @@ class JointSolution:
         catalog's common floor.
     rescaling : float
         The factor (at least 1) by which all errors were multiplied.
+    catalog_factor : float
+        The factor (at least 1) by which the errors that the catalog states were multiplied beforehand.
     common_floor : ndarray, shape (k,)
         Arcsec per coordinate: error of the catalog's frame at each epoch; 0 without catalog.
     stars : ndarray, shape (m, 5)
@@ -242,6 +244,7 @@ class JointSolution:
     corrections: Array
     covariance: Array
     rescaling: float
+    catalog_factor: float
     common_floor: Array
     stars: Array
     star_errors: Array

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from hapctl.processing.astrometry import joint_equations as equations
 from hapctl.processing.astrometry import joint_losses as losses
+from hapctl.processing.astrometry.joint_catalog import Departures, departures, error_factor
 from hapctl.processing.astrometry.joint_corrections import corrections_of, plane_fits, predicted_error
 from hapctl.processing.astrometry.joint_layout import WEAK, Layout, lay_out
 from hapctl.processing.astrometry.joint_model import (
@@ -24,28 +25,20 @@ from hapctl.processing.astrometry.joint_model import (
 )
 from hapctl.processing.astrometry.joint_restraints import Restraint, restraint
 from hapctl.processing.astrometry.joint_stars import StarBlocks, best_stars, own_part, placed, star_blocks
+from hapctl.processing.astrometry.joint_state import State, by_star
 from hapctl.processing.astrometry.plane import PlaneFit
 
 __all__ = ["predicted_error", "solve_joint"]
 _STARTING_STEPS = 50
 _CHECKING_STEPS = 4  # from a start that the caller vouches for
+_NARROW = 1.3  # scatter, in stated errors, with which a median is taken for good
+_SHRINKING = 0.8  # of the scatter, from step to step, where it is not
+_FACTOR_STEPS = 4
+_SAME = 1.02  # change of the catalog's factor that is worth another solution
 _SCALED_STEPS = 12  # steps after which the scatter that residuals are measured by stays what it is
 _LOST = 1e-3  # a star none of whose sources weighs more has lost them
 _LEAST = 1e-9  # weight that keeps the star of rejected sources regular
 _FRESH = 0.01  # mean change of the weights after which the equations are made anew
-
-
-@dataclass(frozen=True)
-class _State:
-    """Where an iteration stands; `motion` is the field's beyond its prior, weights are the robust ones."""
-
-    corrections: Array
-    motion: Array
-    blocks: StarBlocks
-    stars: Array
-    residuals: Array
-    weights: Array
-    catalog_weights: Array
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,14 @@ def solve_joint(
         Two sources of one exposure belong to one star.
     """
     solver = _Solver.of(problem, settings)
-    return solver.finished(solver.settled(solver.started(start)), star_errors=star_errors)
+    state = solver.settled(solver.started(start))
+    for _ in range(_FACTOR_STEPS):
+        factor = solver.catalog_factor(state)
+        if factor < solver.factor * _SAME:
+            break
+        solver = _Solver.of(problem, settings, factor)
+        state = solver.settled(state)
+    return solver.finished(state, star_errors=star_errors)
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class _Solver:
     catalog : Layout
         Of the c stars of the catalog.
     catalog_covariance : ndarray, shape (c, 5, 5)
+    factor : float
+        Of the catalog's errors, which is in its covariance.
     """
 
     layout: Layout
@@ -114,17 +116,18 @@ class _Solver:
     spread: Array
     catalog: Layout
     catalog_covariance: Array
+    factor: float
 
     @classmethod
-    def of(cls, problem: JointProblem, settings: JointSettings) -> "_Solver":
-        layout = lay_out(problem, settings.floor)
+    def of(cls, problem: JointProblem, settings: JointSettings, factor: float = 1.0) -> "_Solver":
+        layout = lay_out(problem, settings.floor, factor)
         blocks = star_blocks(layout, layout.weights, np.ones(len(layout.stars)))
         spread = np.sqrt(np.maximum(1.0 - own_part(layout, blocks), 1e-6) / layout.weights)
         catalog = layout.part(layout.in_catalog)
         known = np.linalg.inv(catalog.precision + np.diag(WEAK + _LEAST)).astype(np.float64)
-        return cls(layout, problem, settings, spread, catalog, known)
+        return cls(layout, problem, settings, spread, catalog, known, factor)
 
-    def started(self, start: Sequence[PlaneFit] | None) -> _State:
+    def started(self, start: Sequence[PlaneFit] | None) -> State:
         """Least absolute deviations: of everything from the starting WCS, of the stars from a start given."""
         layout, size = self.layout, len(self.problem.exposures)
         corrections = np.zeros((size, 6)) if start is None else corrections_of(start, layout.centres)
@@ -141,11 +144,26 @@ class _Solver:
             state = self._median(state)
             if moved < 5e-5:
                 break
+        return self._narrowed(state)
+
+    def _narrowed(self, state: State) -> State:
+        """The median, freed step by step from what pulls it where nearly half of everything is wrong.
+
+        Residuals are measured by a scatter that shrinks to the stated errors (graduated non-convexity: Black
+        & Rangarajan 1996, IJCV 19, 57): what agrees takes over from what is merely in the middle.
+        """
+        unit = max(self._scatter(state, *self._sizes(state)))
+        while unit > _NARROW:
+            unit = max(_SHRINKING * unit, _NARROW)
+            sizes = self._sizes(state)
+            weights, rows = (losses.fading(size / unit) for size in sizes)
+            state = self._with_stars(state.corrections, state.motion, weights, rows)
+            state, _ = self._stepped(state, self._normal(state))
         return state
 
-    def settled(self, state: _State) -> _State:
+    def settled(self, state: State) -> State:
         """The redescending loss, until nothing moves."""
-        scatter = (1.0, 1.0)
+        scatter, part, last = (1.0, 1.0), 1.0, np.inf
         normal: _Normal | None = None
         for turn in range(self.settings.steps):
             early = turn < _SCALED_STEPS
@@ -159,9 +177,13 @@ class _Solver:
             state = self._with_stars(state.corrections, state.motion, weights, rows)
             if normal is None or self._stale(normal, state):
                 normal = self._normal(state)
-            state, moved = self._stepped(state, normal)
+            state, moved = self._stepped(state, normal, part)
             if moved < self.settings.settled and turn > 2:
                 break
+            part = (
+                0.5 * part if moved > last else min(1.0, 2.0 * part)
+            )  # a few stars may set a field swinging
+            last = moved
         return state
 
     def _with_stars(
@@ -171,7 +193,7 @@ class _Solver:
         weights: Array,
         catalog: Array,
         blocks: StarBlocks | None = None,
-    ) -> _State:
+    ) -> State:
         """The state in which every star is where it fits best; `blocks` where the weights are not new."""
         layout = self.layout
         positions = equations.corrected(layout, corrections)
@@ -179,9 +201,9 @@ class _Solver:
             blocks = star_blocks(layout, layout.weights * np.maximum(weights, _LEAST), catalog)
         stars = best_stars(layout, blocks, positions, motion)
         residuals = positions - placed(layout, stars)
-        return _State(corrections, motion, blocks, stars, residuals, weights, catalog)
+        return State(corrections, motion, blocks, stars, residuals, weights, catalog)
 
-    def _revived_sizes(self, state: _State, size: Array) -> Array:
+    def _revived_sizes(self, state: State, size: Array) -> Array:
         """Lengths of the residuals, of stars that have lost all sources as if the sources alone were right.
 
         A rejected star follows its catalog row and its prior motion, from which its sources then stay away
@@ -204,56 +226,46 @@ class _Solver:
         revived[part.rows] = np.hypot(residuals[:, 0], residuals[:, 1]) / self.spread[part.rows]
         return revived
 
-    def _sizes(self, state: _State) -> tuple[Array, Array]:
+    def _sizes(self, state: State) -> tuple[Array, Array]:
         """Lengths of the residuals of sources and of catalog positions (0 where none), in standard errors."""
         size = np.hypot(state.residuals[:, 0], state.residuals[:, 1]) / self.spread
-        departure, covariance = self._departures(state)
         rows = np.zeros(len(self.layout.stars))
-        turned = np.linalg.solve(covariance, departure[:, :, None])[:, :, 0]
-        rows[self.catalog.stars] = np.sqrt(np.sum(departure * turned, axis=1))
+        rows[self.catalog.stars] = self._departures(state).sizes()
         return size, rows
 
-    def _departures(self, state: _State) -> tuple[Array, Array]:
-        """Sources' mean position of each catalog star minus the catalog's, shape (c, 2), and its covariance.
-
-        At the mean epoch of the star's sources, where they know it best.
-        """
+    def _departures(self, state: State) -> Departures:
+        """Of the catalog's stars."""
         catalog = self.catalog
         weights = catalog.weights * np.maximum(state.weights[catalog.rows], _LEAST)
-        total = catalog.by_star @ weights
-        mean = catalog.mean
-        if catalog.common and catalog.field is not None:
-            mean = mean + catalog.field.response @ state.motion
-        apart = state.residuals[catalog.rows] + placed(catalog, state.stars[catalog.stars] - mean)
-        columns = np.column_stack([apart, catalog.row_factors, catalog.row_years])
-        averages = (catalog.by_star @ (weights[:, None] * columns)) / total[:, None]
-        seen = np.zeros((len(total), 2, 5))
-        seen[:, 0, 0] = seen[:, 1, 1] = 1.0
-        seen[:, :, 2] = averages[:, 2:4]
-        seen[:, 0, 3] = seen[:, 1, 4] = averages[:, 4]
-        covariance = seen @ self.catalog_covariance @ seen.transpose(0, 2, 1)
-        covariance += np.eye(2) / (catalog.by_star @ catalog.weights)[:, None, None]
-        return averages[:, :2], covariance
+        residuals, stars = state.residuals[catalog.rows], state.stars[catalog.stars]
+        return departures(catalog, self.catalog_covariance, weights, residuals, stars, state.motion)
 
-    def _median(self, state: _State) -> _State:
+    def _median(self, state: State) -> State:
         """New robust weights, of the starting loss."""
         size, catalog = self._sizes(state)
         weights, rows = losses.absolute(size), losses.absolute(catalog)
         return self._with_stars(state.corrections, state.motion, weights, rows)
 
-    def _scatter(self, state: _State, size: Array, catalog: Array) -> tuple[float, float]:
+    def _scatter(self, state: State, size: Array, catalog: Array) -> tuple[float, float]:
         """Robust scatter of sources and of catalog positions in units of their errors, at least 1."""
         several = self.layout.weights * self.spread**2 > 0.05  # others agree with their star whatever happens
         mine = size[several & (state.weights > 0)]
         theirs = catalog[self.layout.in_catalog & (state.catalog_weights > 0)]
         return losses.robust_scatter(mine), losses.robust_scatter(theirs)
 
-    def _stale(self, normal: _Normal, state: _State) -> bool:
+    def catalog_factor(self, state: State) -> float:
+        """The factor of the errors that the catalog states, as the solution shows it."""
+        scatter = self._scatter(state, *self._sizes(state))
+        trust = np.where(self._tied(state), state.catalog_weights, 0.0)[self.catalog.stars]
+        found = self._departures(state)
+        return self.factor * error_factor(found, trust, scatter[0], self.settings.least_freedom)
+
+    def _stale(self, normal: _Normal, state: State) -> bool:
         sources = np.mean(np.abs(normal.weights - state.weights)) if len(state.weights) else 0.0
         rows = np.abs(normal.catalog_weights - state.catalog_weights)[self.layout.in_catalog]
         return bool(sources > _FRESH or (len(rows) and rows.max() > 0.1))
 
-    def _normal(self, state: _State) -> _Normal:
+    def _normal(self, state: State) -> _Normal:
         """The reduced equations: exposures, and the field's motion, after the stars are eliminated."""
         from scipy.linalg import cho_factor
 
@@ -270,15 +282,15 @@ class _Solver:
         matrix[empty, empty] = 1.0
         return _Normal(matrix, cho_factor(matrix), state.weights, state.catalog_weights)
 
-    def _restrained(self, state: _State) -> tuple[Restraint, Indices]:
+    def _restrained(self, state: State) -> tuple[Restraint, Indices]:
         """The priors of the exposures, and which of all their parameters are unknowns here."""
         size = len(self.problem.exposures)
         priors = restraint([exposure.prior for exposure in self.problem.exposures], state.corrections)
         kept: Indices = (6 * np.arange(size)[:, None] + np.arange(self.layout.width)).ravel()
         return priors, kept
 
-    def _stepped(self, state: _State, normal: _Normal) -> tuple[_State, float]:
-        """One step, and how far it moved any exposure, arcsec."""
+    def _stepped(self, state: State, normal: _Normal, part: float = 1.0) -> tuple[State, float]:
+        """One step, or a part of it, and how far it moved any exposure, arcsec."""
         from scipy.linalg import cho_solve
 
         layout = self.layout
@@ -287,7 +299,7 @@ class _Solver:
         pull -= (priors.precision @ state.corrections.ravel())[kept]
         shared = equations.common_gradient(layout, state.catalog_weights, state.stars, state.motion)
         right = np.concatenate([pull, shared])
-        change = cho_solve(normal.factor, right)
+        change = part * cho_solve(normal.factor, right)
         step = change[: len(kept)].reshape(-1, layout.width)
         corrections = state.corrections.copy()
         corrections[:, : layout.width] += step
@@ -303,7 +315,7 @@ class _Solver:
         outermost = float(np.max(np.abs(self.layout.offsets), initial=1.0))
         return np.array([1.0, 1.0, outermost, outermost, outermost, outermost])
 
-    def finished(self, state: _State, *, star_errors: bool) -> JointSolution:
+    def finished(self, state: State, *, star_errors: bool) -> JointSolution:
         """The solution with its errors, in the problem's order."""
         layout, problem, settings = self.layout, self.problem, self.settings
         normal, (priors, kept) = self._normal(state), self._restrained(state)
@@ -328,20 +340,21 @@ class _Solver:
             corrections=state.corrections,
             covariance=covariance,
             rescaling=rescaling,
+            catalog_factor=self.factor,
             common_floor=settings.catalog_floor_rate * years if tied else np.zeros(len(years)),
             chi_squared=chi_squared,
             freedom=freedom,
             frame="catalog" if tied else "relative",
-            **self._by_star(state, errors),
+            **by_star(layout, problem, state, errors),
         )
 
-    def _tied(self, state: _State) -> Array:
+    def _tied(self, state: State) -> Array:
         """Whether each star ties the field to the catalog."""
         used = self.layout.by_star @ state.weights
         tied: Array = self.layout.in_catalog & (state.catalog_weights > 0) & (used > 0)
         return tied
 
-    def _agreement(self, state: _State, priors: Restraint) -> tuple[float, int]:
+    def _agreement(self, state: State, priors: Restraint) -> tuple[float, int]:
         """Weighted chi-squared with all priors, and its degrees of freedom.
 
         Every prior that holds an unknown is a datum too, so that only positions count: two for each source
@@ -360,7 +373,7 @@ class _Solver:
         known = layout.by_star @ state.weights + rows
         return total, round(2.0 * float(np.sum(known - np.minimum(known, 1.0))))
 
-    def _star_errors(self, state: _State, full: Array) -> Array:
+    def _star_errors(self, state: State, full: Array) -> Array:
         """Standard errors of all stars' parameters, those of the exposures included, shape (m, 5)."""
         layout = self.layout
         factors = state.blocks.factors
@@ -369,28 +382,3 @@ class _Solver:
             moved = factors[stars].transpose(0, 2, 1) @ part.reshape(-1, 5, len(columns))
             variance[stars] += np.sum((moved @ full[np.ix_(columns, columns)]) * moved, axis=2)
         return np.sqrt(variance)
-
-    def _by_star(self, state: _State, errors: Array) -> dict[str, Array]:
-        """What is said of stars and sources, in the problem's order."""
-        layout, priors = self.layout, self.problem.stars
-        count, number = len(priors), len(self.problem.sources)
-        stars, star_errors = np.full((count, 5), np.nan), np.full((count, 5), np.nan)
-        residuals, weights = np.zeros((number, 2)), np.ones(number)
-        catalog_residuals, rows = np.full((count, 2), np.nan), np.zeros(count)
-        known = layout.in_catalog | (layout.by_star @ state.weights > 0)
-        stars[layout.stars[known]], star_errors[layout.stars[known]] = state.stars[known], errors[known]
-        residuals[layout.rows], weights[layout.rows] = state.residuals, state.weights
-        mine = layout.in_catalog
-        catalog_residuals[layout.stars[mine]] = state.stars[mine, :2] - layout.mean[mine, :2]
-        rows[layout.stars[mine]] = state.catalog_weights[mine]
-        unseen = priors.in_catalog & (np.bincount(self.problem.sources.star, minlength=count) == 0)
-        stars[unseen] = priors.mean[unseen]
-        rows[unseen] = 1.0
-        return {
-            "stars": stars,
-            "star_errors": star_errors,
-            "residuals": residuals,
-            "weights": weights,
-            "catalog_residuals": catalog_residuals,
-            "catalog_weights": rows,
-        }

@@ -167,7 +167,7 @@ def _catalog_words(
         roll_freedom=_roll_freedom(problem, solution, ties, rule),
         improvement=ties.improvement,
     )
-    evidence = replace(evidence, figures=_figures(evidence, ties, solution.rescaling))
+    evidence = replace(evidence, figures=_figures(evidence, ties, solution))
     return evidence, judge_match(evidence, rule)
 
 
@@ -186,7 +186,7 @@ def _expected(evidence: Evidence, stars: int) -> float | None:
     return max(evidence.log10_expected, SearchFigures.from_figures(evidence.figures).log10_expected(left))
 
 
-def _figures(evidence: Evidence, ties: StarTies, rescaling: float) -> dict[str, float]:
+def _figures(evidence: Evidence, ties: StarTies, solution: JointSolution) -> dict[str, float]:
     """Plain numbers for the record, those of the search among them."""
     judged = {
         "roll_freedom": evidence.roll_freedom,
@@ -200,7 +200,8 @@ def _figures(evidence: Evidence, ties: StarTies, rescaling: float) -> dict[str, 
         **evidence.figures,
         **known,
         **departures,
-        "rescaling": rescaling,
+        "rescaling": solution.rescaling,
+        "catalog_error_factor": solution.catalog_factor,
         "catalog_stars": len(ties),
         "catalog_stars_seen_twice": ties.confirmed,
         "catalog_chi_squared": ties.chi_squared,

@@ -22,7 +22,7 @@ class StarTies:
     offsets, before : ndarray, shape (n, 2)
         Measured minus catalog under the solution, and under the starting solutions, arcsec.
     covariance : ndarray, shape (n, 2, 2)
-        Of the offsets, by the stated errors, rescaled as the solution's.
+        Of the offsets, by the stated errors, multiplied as the solution's are.
     trust : ndarray, shape (n,)
         Robust weights.
     exposures : ndarray of int, shape (n,)
@@ -90,7 +90,8 @@ def star_ties(problem: JointProblem, solution: JointSolution) -> StarTies:
     placed = _placed(problem, solution)[used]
     offsets: Array = solution.catalog_residuals[seen] + _means(solution.residuals[used], weight, places)
     total = np.bincount(places, weights=weight, minlength=len(seen))
-    covariance = _catalog_covariance(problem.stars.precision[seen]) + np.eye(2) / total[:, None, None]
+    covariance = solution.catalog_factor**2 * _catalog_covariance(problem.stars.precision[seen])
+    covariance += np.eye(2) / total[:, None, None]
     of_sources = _means(solution.weights[used][:, None], weight, places)[:, 0]
     return StarTies(
         points=_means(placed, weight, places),

@@ -1,9 +1,11 @@
 """Exposures aligned jointly from lists of sources: against the true WCS, and what is refused and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
-from hapctl.processing.astrometry.joint_alignment import align_jointly
+from hapctl.processing.astrometry.joint_alignment import ExposureSources, align_jointly
 from hapctl.processing.astrometry.joint_model import Array
 from support.joint_visit import Pointing, StarField, simulate_field
 
@@ -36,6 +38,29 @@ def test_errors_are_as_predicted_with_a_catalog_of_which_two_fifths_are_wrong() 
         assert outcome.verdict.accepted
         assert length_rms(errors) < 1.2 * outcome.predicted_error_mas
         assert outcome.predicted_error_mas < 0.6
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+def test_no_field_is_accepted_wrong_of_which_most_pairs_are_wrong(seed: int) -> None:
+    """Twenty stars in a catalog of which two fifths are wrong, and two fifths of all sources strange."""
+    setup = StarField(stars=100, catalog=20, wrong=0.4, cosmic_rays=20)
+    field = simulate_field(setup, DITHERED, seed)
+    random = np.random.default_rng(seed)
+    exposures = [strange(exposure, 0.4, random) for exposure in field.exposures]
+    alignment = align_jointly(exposures, field.reference, RULE)
+    solutions = {n: o.solution for n, o in enumerate(alignment.outcomes) if o.solution and o.verdict.accepted}
+    for number, errors in field.errors_mas(solutions).items():
+        assert length_rms(errors) < 2.0 * alignment.outcomes[number].predicted_error_mas < 4.0
+
+
+def strange(exposure: ExposureSources, part: float, random: np.random.Generator) -> ExposureSources:
+    """The exposure with a part of its sources moved by 0.1 to 0.3 arcsec."""
+    sources = exposure.sources
+    angle = random.uniform(0, 2 * np.pi, len(sources))
+    length = random.uniform(0.1, 0.3, len(sources)) * (random.random(len(sources)) < part) / 3600.0
+    ra = sources.ra + length * np.cos(angle) / np.cos(np.radians(sources.dec))
+    moved = replace(sources, ra=ra, dec=sources.dec + length * np.sin(angle))
+    return replace(exposure, sources=moved)
 
 
 def test_an_exposure_without_catalog_stars_is_tied_through_others() -> None:

@@ -167,6 +167,17 @@ def test_two_in_five_may_be_wrong(wrong: float, strange: float, least: int) -> N
         assert solution.rescaling < 1.1
 
 
+def test_with_most_pairs_wrong_a_solution_is_right_or_says_that_no_catalog_ties_it() -> None:
+    """Two fifths of the catalog and two fifths of all sources: fewer than one pair in three is right."""
+    setup = JointField(stars=100, catalog=20, wrong=0.4, strange=0.4, far=0.2, catalog_error=0.0001)
+    right = 0
+    for seed in range(5):
+        _, solution, true = solved(setup, seed)
+        assert solution.frame == "relative" or normalised_square(solution, true) < 2.5
+        right += bool(np.abs(solution.corrections - true)[:, :2].max() < 0.002)
+    assert right >= 4
+
+
 def test_motions_do_not_matter_at_one_epoch() -> None:
     """Stars of no catalog may move as they like when all exposures are of one date."""
     problem, _ = JointField(catalog=10, years=(-8.0, -8.0, -8.0)).draw(2)
@@ -207,6 +218,30 @@ def test_errors_are_rescaled_where_the_scatter_demands_it() -> None:
     solution = solve_joint(told, settings)
     assert solution.rescaling > 2.0
     assert solution.rescaling == pytest.approx(np.sqrt(solution.chi_squared / solution.freedom))
+
+
+@pytest.mark.parametrize("told", [1.0, 3.0])
+def test_errors_that_the_catalog_understates_are_not_laid_on_the_measurements(told: float) -> None:
+    """One row in ten is wrong besides."""
+    squares, factors = [], []
+    for seed in range(8):
+        problem, true = JointField(stars=60, catalog=40, catalog_error=0.003, wrong=0.1).draw(seed)
+        precision = problem.stars.precision.copy()
+        precision[problem.stars.in_catalog] *= told**2
+        solution = solve_joint(replace(problem, stars=replace(problem.stars, precision=precision)), SETTINGS)
+        assert solution.rescaling < 1.1
+        factors.append(solution.catalog_factor)
+        squares.append(normalised_square(solution, true))
+    assert np.mean(factors) == pytest.approx(told, rel=0.1)
+    assert 0.6 < np.mean(squares) < 1.4
+
+
+def test_few_rows_of_a_catalog_ask_for_no_factor() -> None:
+    problem, _ = JointField(stars=60, catalog=11, catalog_error=0.003).draw(2)
+    precision = problem.stars.precision.copy()
+    precision[problem.stars.in_catalog] *= 16.0
+    solution = solve_joint(replace(problem, stars=replace(problem.stars, precision=precision)), SETTINGS)
+    assert solution.catalog_factor == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Joint alignment of lists of sources with realistic errors, against the true WCS and per-image fits.
 
-    python tests/benchmarks/bench_joint.py [--seeds 10]
+    python tests/benchmarks/bench_joint.py [--seeds 10] [--fields 200]
 
 Errors are two-dimensional, root mean square over a grid on both chips. The tile is 60 exposures of about
 3,000 sources at three epochs; its seconds are of the processor, association and judgement included.
@@ -17,11 +17,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.joint_alignment import JointAlignment, align_jointly
-from hapctl.processing.astrometry.joint_model import Array, ExposurePrior
+from hapctl.processing.astrometry.joint_model import Array, ExposurePrior, JointSettings
 from hapctl.processing.astrometry.joint_problem import catalogs_at
+from hapctl.processing.astrometry.joint_solution import solve_joint
 from hapctl.processing.astrometry.plane import moved_solution, sky_matrix_about
 from hapctl.processing.astrometry.source_list import middle_of
 from hapctl.processing.astrometry.star_matching import Search, match_lists
+from support.joint_field import JointField, normalised_square
 from support.joint_visit import Pointing, SimulatedField, StarField, simulate_field, wcs_error_mas
 
 RULE = AcceptanceRule()
@@ -138,8 +140,21 @@ def bench_tile() -> None:
     print(f"    {len(errors)} exposures on the catalog, error {total_rms(errors):.3f} mas")
 
 
-def main(seeds: int = 10) -> None:
+def bench_predicted(fields: int) -> None:
+    """Reduced chi-squared of all unknowns with their full covariance, by number of catalog stars."""
+    for catalog in (15, 8, 4, 3, 2, 0):
+        squares = []
+        for seed in range(fields):
+            problem, true = JointField(stars=40, catalog=catalog).draw(seed)
+            squares.append(normalised_square(solve_joint(problem, JointSettings()), true))
+        error = float(np.std(squares)) / np.sqrt(fields)
+        mean = float(np.mean(squares))
+        print(f"{catalog} catalog stars, {fields} fields: reduced chi-squared {mean:.3f} +- {error:.3f}")
+
+
+def main(seeds: int = 10, fields: int = 200) -> None:
     """Print all figures."""
+    bench_predicted(fields)
     bench_visits(StarField(catalog_error_mas=0.0), visit(), seeds, "visit, perfect catalog")
     bench_visits(StarField(), visit(), seeds, "visit, Gaia-like errors, 2006")
     bench_visits(StarField(wrong=0.4), visit(), seeds, "the same, 40 % of the catalog wrong")
@@ -151,5 +166,7 @@ def main(seeds: int = 10) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
-    main(parser.parse_args().seeds)
+    parser.add_argument("--seeds", type=int, default=10, help="fields of each kind")
+    parser.add_argument("--fields", type=int, default=200, help="fields for each number of catalog stars")
+    given = parser.parse_args()
+    main(given.seeds, given.fields)
