@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 from hapctl.cli.output import json_option, print_json
-from hapctl.cli.settings import Settings, settings_from
+from hapctl.cli.settings import Settings, key_named, settings_from
 
 OK, NOTE, TROUBLE = "ok", "note", "trouble"
 REFERENCE_VARIABLES = ("iref", "jref", "uref", "lref", "nref", "oref", "CRDS_PATH")
-SERVICES = ("database", "schema", "reader", "gaia")
+SERVICES = ("database", "schema", "reader", "gaia", "vizier", "mast", "astrometry")
 _ENOUGH_BYTES = 10 * 1024**3
 _LEAST_BYTES = 1024**3
-_GAIA_SECONDS = 15.0
+_SERVICE_SECONDS = 15.0
 # The form of every requirement in pyproject.toml that is no extra; the bounds may come in any order.
 _REQUIREMENT = re.compile(r"([\w-]+)(?:\[\w+\])?((?:(?:>=|<)[\d.]+,?)+)")
 _DUMP_AND_RESTORE = (
@@ -36,13 +36,15 @@ class Finding:
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask whether Gaia is reachable.")
+@click.option("--offline", is_flag=True, help="Do not ask whether Gaia and other services are reachable.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, offline: bool, as_json: bool) -> int:
     """Check the installation and name the remedy of each trouble.
 
-    Exit code 0 where nothing is in the way, 4 where a database or service is not available, else 1.
+    Gaia's service is asked, and of the others (services.vizier, mast, astrometry) those that are not where
+    they usually are. Exit code 0 where nothing is in the way, 4 where a database or service is not available,
+    else 1.
 
     \b
     hapctl doctor
@@ -67,7 +69,11 @@ def examine(settings: Settings, offline: bool) -> Iterator[Finding]:
     yield from _versions()
     yield from _database(settings)
     yield from (_reference_folder(name, os.environ.get(name)) for name in REFERENCE_VARIABLES)
-    yield _gaia(settings.gaia.url, offline)
+    yield _service("gaia", "gaia.url", settings.gaia.url, offline, "/availability")
+    for name, path in (("vizier", "/availability"), ("mast", ""), ("astrometry", "")):
+        url, key = getattr(settings.services, name), f"services.{name}"
+        if url != key_named(key).default():
+            yield _service(name, key, url, offline, path)
 
 
 def _home(home: Path) -> Finding:
@@ -230,29 +236,31 @@ def _reference_folder(name: str, value: str | None) -> Finding:
     return Finding(check, OK, shown)
 
 
-def _gaia(url: str, offline: bool) -> Finding:
+def _service(name: str, key: str, url: str, offline: bool, path: str) -> Finding:
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
     if offline:
-        return Finding("gaia", OK, "not asked (--offline)")
+        return Finding(name, OK, "not asked (--offline)")
     if not url.startswith(("http://", "https://")):
-        return Finding("gaia", TROUBLE, f"{url} is no web address", "correct gaia.url (HAPCTL_GAIA_URL)")
+        return Finding(
+            name, TROUBLE, f"{url} is no web address", f"correct {key} ({key_named(key).variable})"
+        )
     try:
-        with urlopen(f"{url.rstrip('/')}/availability", timeout=_GAIA_SECONDS) as answer:
+        with urlopen(f"{url.rstrip('/')}{path}", timeout=_SERVICE_SECONDS) as answer:
             answer.read(1)
     except HTTPError as error:
         if error.code >= 500:
-            return _gaia_trouble(url, f"HTTP {error.code}")
+            return _silent(name, key, url, f"HTTP {error.code}")
     except (URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        return _gaia_trouble(url, str(getattr(error, "reason", error)))
-    return Finding("gaia", OK, f"{url} answers")
+        return _silent(name, key, url, str(getattr(error, "reason", error)))
+    return Finding(name, OK, f"{url} answers")
 
 
-def _gaia_trouble(url: str, reason: str) -> Finding:
-    remedy = "try later, name another service by HAPCTL_GAIA_URL, or work with what is cached (--offline)"
-    return Finding("gaia", TROUBLE, f"{url} does not answer: {reason}", remedy)
+def _silent(name: str, key: str, url: str, reason: str) -> Finding:
+    remedy = f"try later, name another service by {key_named(key).variable}, or work with what is cached (--offline)"
+    return Finding(name, TROUBLE, f"{url} does not answer: {reason}", remedy)
 
 
 def _print(findings: list[Finding]) -> None:

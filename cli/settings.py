@@ -141,6 +141,11 @@ class Key:
         return _VARIABLES.get(self.name, "HAPCTL_" + self.name.replace(".", "_").upper())
 
 
+def key_named(name: str) -> Key:
+    """Return what can be set under a name, such as ``gaia.url``."""
+    return _BY_NAME[name]
+
+
 def settings_from(ctx: click.Context, **options: Any) -> Settings:
     """Return the configuration in effect for a command.
 

@@ -2,9 +2,10 @@
 
 import os
 from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 
-from hapctl.processing.errors import RefusedError
+from hapctl.processing.errors import RefusedError, TooLargeError
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -42,6 +43,8 @@ def write_new(path: Path, content: bytes | str, *, overwrite: bool = False) -> P
     ------
     RefusedError
         There is one already and `overwrite` is not set, or it can't be written.
+    TooLargeError
+        The disk is full.
     """
     if path.exists() and not overwrite:
         raise RefusedError(f"{path} is there already", "write elsewhere, or give --overwrite")
@@ -49,7 +52,8 @@ def write_new(path: Path, content: bytes | str, *, overwrite: bool = False) -> P
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise RefusedError(
-            f"{path} can't be written: {error.strerror or error}", "write to another folder, or make room"
-        ) from error
+        problem = f"{path} can't be written: {error.strerror or error}"
+        if error.errno in (ENOSPC, EDQUOT, EFBIG):
+            raise TooLargeError(problem, "free space, or write to another disk") from error
+        raise RefusedError(problem, "write to another folder") from error
     return path

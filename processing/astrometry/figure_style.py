@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.whole_files import write_whole
+from hapctl.processing.whole_files import write_new
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def save(figure: Figure, path: Path, dpi: int = 130) -> None:
     ------
     UsageProblemError
         The name ends in something else.
-    OSError
+    RefusedError, TooLargeError
         It can't be written.
     """
-    write_whole(path, figure_bytes(figure, path.suffix.lower().lstrip("."), dpi))
+    write_new(path, figure_bytes(figure, path.suffix.lower().lstrip("."), dpi), overwrite=True)
 
 
 def robust_limit(values: Array, least: float = 0.0) -> float:

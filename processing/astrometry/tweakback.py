@@ -22,6 +22,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+LARGEST_SHIFT = 1.0 / 60.0
+"""Degrees: many times the largest errors of HST's pointing."""
+LARGEST_TURN = 1.0
+"""Degrees."""
+LARGEST_GROWTH = 0.01
+"""Of the scale, either way."""
+
 
 @dataclass(frozen=True)
 class ProductMove:
@@ -88,7 +95,8 @@ def product_move(old: WcsSolution, new: WcsSolution, name: str = "the product") 
     Raises
     ------
     RefusedError
-        The two are the same, or one of them is distorted: then they do not differ by a matrix.
+        The two are the same, one of them is distorted (then they do not differ by a matrix), or they lie
+        so far apart that one can't be the correction of the other.
     """
     first, second = old.chips[0], new.chips[0]
     if any(_is_distorted(chip) for chip in (first, second)):
@@ -105,6 +113,12 @@ def product_move(old: WcsSolution, new: WcsSolution, name: str = "the product") 
     scale = math.sqrt(abs(float(np.linalg.det(local))))
     rotation = math.degrees(math.atan2(local[0, 1] - local[1, 0], local[0, 0] + local[1, 1]))
     shift = math.degrees(float(np.linalg.norm(moved - middle))) * 3.6e6
+    if shift > 3.6e6 * LARGEST_SHIFT or abs(rotation) > LARGEST_TURN or abs(scale - 1.0) > LARGEST_GROWTH:
+        raise RefusedError(
+            f"{name}: {new.name} lies {shift / 1e3:.4g} arcsec from {old.name}, turned by {rotation:.4g} degrees "
+            f"and scaled by {scale:.5g}: that is no correction of its pointing",
+            "name the WCS it was made with (--origwcs) and the corrected one (--wcsname)",
+        )
     return ProductMove(old.name, new.name, matrix, shift, rotation, scale)
 
 

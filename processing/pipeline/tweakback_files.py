@@ -106,10 +106,17 @@ def tweakback(
     carried = []
     for path, target, solution, previous in plan:
         on_progress(f"writing {name} to {target}")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         apply_solution(path, target, solution)
         carried.append(CarriedBack(path, target, name, previous))
     return Tweakback(product, move, tuple(carried))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RefusedError(f"{folder} can't be made: {error.strerror or error}", "name another") from error
 
 
 def _new_solution(found: Sequence[FoundSolution], name: str, wanted: str) -> FoundSolution:

@@ -176,3 +176,8 @@ def test_what_is_no_move_of_a_product_is_refused() -> None:
         product_move(same, replace(same, name="B"))
     with pytest.raises(RefusedError, match="distorted"):
         product_move(WcsSolution("", "A", (distorted_chip(),)), same)
+    product = plain_chip((4400, 4300), (150.0, 2.2), 0.05)
+    for shift, turn, scale in (((90.0, 0.0), 0.0, 1.0), ((0.1, 0.0), 1.5, 1.0), ((0.1, 0.0), 0.0, 1.02)):
+        far = WcsSolution("", "B", (corrected(product, shift, turn, scale, 0.0),))
+        with pytest.raises(RefusedError, match="no correction of its pointing"):
+            product_move(WcsSolution("", "A", (product,)), far)

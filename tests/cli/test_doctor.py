@@ -305,6 +305,22 @@ def test_gaia_that_is_out_of_order(run_hapctl: Runner, monkeypatch: pytest.Monke
     assert "HTTP 500" in message
 
 
+def test_other_services_are_asked_where_they_are_set(
+    run_hapctl: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TapService({}) as service:
+        monkeypatch.setenv("HAPCTL_GAIA_URL", service.url)
+        assert not findings(run_hapctl("doctor", "--json"), "vizier", "ok")
+        monkeypatch.setenv("HAPCTL_SERVICES_VIZIER", service.url)
+        (found,) = findings(run_hapctl("doctor", "--json"), "vizier", "ok")
+        assert found["message"] == f"{service.url} answers"
+        monkeypatch.setenv("ASTROMETRY_SERVICE_URL", "http://127.0.0.1:1/astrometryDB/")
+        code, message, remedy = trouble(run_hapctl("doctor", "--json"), "astrometry")
+    assert code == 4
+    assert "http://127.0.0.1:1/astrometryDB/ does not answer" in message
+    assert "ASTROMETRY_SERVICE_URL" in remedy
+
+
 def test_offline_opens_no_connection(run_hapctl: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     with TapService({}) as service:
         monkeypatch.setenv("HAPCTL_GAIA_URL", service.url)

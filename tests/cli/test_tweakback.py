@@ -104,6 +104,7 @@ def test_in_place_keeps_the_old_wcs_and_a_second_time_is_refused(visit: tuple[Pa
         (("--origwcs", "A", "--wcsname", "A", "--output-dir", "new"), 1, "are the same"),
         (("--output-dir", "."), 1, "is the input itself"),
         (("nothing.fits", "--output-dir", "new"), 3, "no such file"),
+        (("--output-dir", "/proc/new"), 1, "/proc/new can't be made"),
     ],
 )
 def test_refusals_change_nothing(

@@ -1,5 +1,7 @@
 """`hapctl wcs diff`, `history`, `revert`, `import` and `export` on the catalog."""
 
+import errno
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -66,7 +68,13 @@ def test_import_of_a_folder_and_of_a_real_file(run_hapctl: Runner, tmp_path: Pat
     assert [(row["wcsname"], row["source"][-7:]) for row in keyed] == [("IDC_2731450pi-HSC30", "[key B]")]
 
 
-def test_diff_of_the_catalog_and_of_files_agree(known: Runner, tmp_path: Path) -> None:
+def raise_no_space(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_diff_of_the_catalog_and_of_files_agree(
+    known: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = known("wcs", "diff", ROOT, FIT, "--json").json()
     assert len(table["points"]) == 10
     for point in table["points"]:
@@ -76,6 +84,13 @@ def test_diff_of_the_catalog_and_of_files_agree(known: Runner, tmp_path: Path) -
     files = known("wcs", "diff", science, headerlet, "--plot", plot, "--json").json()
     assert files["points"] == table["points"]
     assert plot.read_bytes()[:4] == b"%PDF"
+    elsewhere = known("wcs", "diff", science, headerlet, "--plot", "/proc/nowhere/shift.pdf")
+    assert elsewhere.exit_code == 1
+    assert "can't be written" in elsewhere.stderr
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", raise_no_space)
+        assert known("wcs", "diff", science, headerlet, "--plot", tmp_path / "b.png").exit_code == 5
+    assert not (tmp_path / "b.png").exists()
     named = known("wcs", "diff", ROOT, FIT, "IDC_0461802ej", "--json").json()
     assert named["points"][0]["east_mas"] == pytest.approx(-100.0, abs=0.01)
     inside = known("wcs", "diff", f"{science}[key O]", science)
