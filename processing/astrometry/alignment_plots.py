@@ -328,9 +328,10 @@ def _scatter(axes: Axes, vectors: Array, used: Flags, errors: Array) -> None:
 def _trend(axes: Axes, quantity: Array, values: Array, used: Flags, limit: float) -> None:
     known = np.isfinite(quantity) & np.isfinite(values)
     axes.axhline(0, color="0.75", lw=0.8, zorder=0)
+    size, density = (4.0, 0.75) if np.count_nonzero(known) < MOST_ARROWS else (2.2, 0.45)
     for chosen, colour in ((known & ~used, GREY), (known & used, BLUE)):
         inside = chosen & (np.abs(values) <= limit)
-        axes.plot(quantity[inside], values[inside], "o", ms=2.2, alpha=0.45, mew=0, color=colour)
+        axes.plot(quantity[inside], values[inside], "o", ms=size, alpha=density, mew=0, color=colour)
         for beyond, marker, edge in ((values > limit, "^", limit), (values < -limit, "v", -limit)):
             places = quantity[chosen & beyond]
             axes.plot(places, np.full(len(places), 0.965 * edge), marker, ms=3.5, mew=0, color=colour)

@@ -100,7 +100,7 @@ def cutout_frame(
     for column, name in enumerate(column_names):
         panels[0, column].set_title(name, fontsize=7)
     width = next((2 * one.half for cutouts in rows for one in cutouts if one is not None), 0.0)
-    figure.supxlabel(f"each {width:g} arcsec wide, north up, east to the left", fontsize=8)
+    figure.supxlabel(f"each {width:.3g} arcsec wide, north up, east to the left", fontsize=8)
     return figure
 
 

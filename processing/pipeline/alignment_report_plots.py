@@ -162,9 +162,13 @@ def _exposure_plots(
     origin: LookupOrigin,
 ) -> Iterator[Plot]:
     rootname, state = attempt.rootname, "" if attempt.accepted else " (refused)"
-    of_catalog = _residuals(report, 0, attempt, reference, against_catalog=True)
+    of_catalog = residuals_from_rows(report, 0, attempt, reference, against_catalog=True)
     to_catalog = np.count_nonzero(of_catalog.used) >= LEAST_CATALOG_STARS
-    stars = of_catalog if to_catalog else _residuals(report, 0, attempt, reference, against_catalog=False)
+    stars = (
+        of_catalog
+        if to_catalog
+        else residuals_from_rows(report, 0, attempt, reference, against_catalog=False)
+    )
     target = f"the stars of {attempt.catalog}" if to_catalog else "the stars of the joint solution"
     group = f"{rootname}, {attempt.detector} {attempt.filter.upper()}{state}"
     yield Plot(
@@ -252,13 +256,13 @@ def _joined(
 ) -> StarResiduals:
     return joined(
         [
-            _residuals(report, number, attempt, reference, against_catalog=against_catalog)
+            residuals_from_rows(report, number, attempt, reference, against_catalog=against_catalog)
             for number, attempt in enumerate(drawn)
         ]
     )
 
 
-def _residuals(
+def residuals_from_rows(
     report: AlignmentReport,
     number: int,
     attempt: ReportedAttempt,

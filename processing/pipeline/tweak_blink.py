@@ -15,6 +15,8 @@ STARS = 6
 LEAST_HALF, MOST_HALF = 0.6, 3.0
 """Half the side of a cut-out, arcsec: wide enough to show the star in the first frame, too."""
 _EDGE = 20.0
+_FINEST = 41
+"""Points across the smallest cut-out; larger ones have more, so that a star stays a star."""
 
 
 def blink(tweaked: Tweaked, origin: LookupOrigin) -> bytes | None:
@@ -62,11 +64,12 @@ def cutout_row(
     with ExposureImage(path) as image:
         pixels = {chip.extver: chip.science() for chip in image.chips}
     row: list[Cutout | None] = [None] * len(places)
+    side = int(np.clip(_FINEST * half / LEAST_HALF, _FINEST, 2.4 * _FINEST))
     for chip in solution.chips:
         ny, nx = chip.shape
         x, y = sky_to_pixel(chip, places[:, 0], places[:, 1], origin)
         inside = (x > _EDGE) & (x < nx - _EDGE) & (y > _EDGE) & (y < ny - _EDGE)
         for number in np.nonzero(inside)[0]:
             position = (float(places[number, 0]), float(places[number, 1]))
-            row[number] = cut_out(pixels[chip.extver], chip, position, half=half, origin=origin)
+            row[number] = cut_out(pixels[chip.extver], chip, position, half=half, side=side, origin=origin)
     return row

@@ -14,12 +14,13 @@ from hapctl.archive.alignment_reports import Subject, subject_of_group, subject_
 from hapctl.archive.database import Catalog, open_catalog
 from hapctl.archive.errors import NotInCatalogError
 from hapctl.archive.server import EmbeddedServer
+from hapctl.processing.astrometry.alignment_plots import cell_medians
 from hapctl.processing.errors import RefusedError, UsageProblemError
 from hapctl.processing.pipeline import alignment_report
 from hapctl.processing.pipeline.alignment_report import report_name, write_plots, write_report
 from hapctl.processing.pipeline.alignment_report_data import AlignmentReport, gathered
 from hapctl.processing.pipeline.alignment_report_page import Picture, page
-from hapctl.processing.pipeline.alignment_report_plots import plots
+from hapctl.processing.pipeline.alignment_report_plots import plots, residuals_from_rows
 from hapctl.processing.pipeline.alignment_report_words import asked, movement, named, steps, verdict
 from PIL import Image
 from support.commands import run_here
@@ -318,3 +319,34 @@ def test_names_in_a_sentence() -> None:
     assert named(["a"]) == "a"
     assert named(["a", "b", "c"]) == "a, b and c"
     assert named([str(n) for n in range(9)]) == "0, 1, 2, 3, 4, 5 and 3 more"
+
+
+def test_residuals_against_the_catalog_know_its_colours_and_errors(report: AlignmentReport) -> None:
+    [used] = report.answers
+    colours = np.arange(len(used.stars), dtype=float)
+    coloured = replace(report, answers=[replace(used, stars=replace(used.stars, bp_rp=colours))])
+    attempt = report.accepted[0]
+    stars = residuals_from_rows(coloured, 0, attempt, coloured.reference(), against_catalog=True)
+    rows = report.stars_of(attempt)
+    rows = rows[np.isfinite(rows.catalog_ra)]
+    known = dict(zip(used.stars.source_id.tolist(), colours.tolist(), strict=True))
+    assert stars.colours.tolist() == [known[name] for name in rows.source_id.tolist()]
+    assert (stars.errors > rows.error_mas).all()
+    assert np.allclose(np.hypot(stars.along_x, stars.along_y), np.hypot(stars.east, stars.north), rtol=0.05)
+    assert stars.epochs[0] == pytest.approx(2000.0 + (55000.001 - 51544.5) / 365.25, abs=1e-4)
+    loose = residuals_from_rows(report, 0, attempt, None, against_catalog=False)
+    assert np.isnan(loose.colours).all()
+    assert np.array_equal(loose.errors, report.stars_of(attempt).error_mas)
+
+
+def test_many_arrows_become_medians_in_cells() -> None:
+    random = np.random.default_rng(3)
+    points = random.uniform(0, 160, (4000, 2))
+    vectors = np.column_stack([points[:, 0] - 80, np.full(4000, 3.0)])
+    places, medians, used = cell_medians(points, vectors)
+    assert len(places) == len(medians) == len(used) == 256
+    assert used.all()
+    assert np.abs(medians[:, 0] - (places[:, 0] - 80)).max() < 1e-9  # the median of x goes with that of x
+    assert (medians[:, 1] == 3.0).all()
+    alone = cell_medians(points[:1], vectors[:1])
+    assert len(alone[0]) == 0
