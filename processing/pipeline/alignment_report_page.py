@@ -161,7 +161,14 @@ def _step_words(attempt: ReportedAttempt) -> str:
 def _exposures(report: AlignmentReport) -> str:
     head = (
         *("exposure", "detector, filter", "begun with", "new solution", "in force now", "stars", "rms, mas"),
-        *("predicted error, mas", "shift, arcsec", "roll, degree", "scale, ppm", "guide-star set"),
+        *(
+            "predicted error, mas",
+            "shift, arcsec",
+            "roll, degree",
+            "scale, ppm",
+            "skew, ppm",
+            "guide-star set",
+        ),
     )
     rows = [_exposure(report, attempt) for attempt in report.final.values()]
     note = (
@@ -184,7 +191,7 @@ def _exposure(report: AlignmentReport, attempt: ReportedAttempt) -> list[str]:
         _short(f"{_figure(attempt.rms_ra_mas, '{:.2f}')} / {_figure(attempt.rms_dec_mas, '{:.2f}')}"),
     ]
     if member is None:
-        return [*cells, _short(_metric(attempt, "predicted_error_mas", "{:.2f}")), *[_short(UNKNOWN)] * 4]
+        return [*cells, _short(_metric(attempt, "predicted_error_mas", "{:.2f}")), *[_short(UNKNOWN)] * 5]
     moved = movement(member, report.members)
     in_set = f"{member.guide_star_set}"
     if np.isfinite(moved.from_set_mas):
@@ -195,6 +202,7 @@ def _exposure(report: AlignmentReport, attempt: ReportedAttempt) -> list[str]:
         _short(f"{moved.east:+.4f} E, {moved.north:+.4f} N{_sigmas(moved.shift_sigma)}"),
         _short(f"{moved.roll_deg:+.5f}{_sigmas(moved.roll_sigma)}"),
         _short(f"{moved.scale_ppm:+.1f}{_sigmas(moved.scale_sigma)}"),
+        _short(f"{moved.skew_ppm:.1f}" if moved.skew_ppm else "none"),
         f'<td class="short" title="{escape(str(member.prior.get("why", "")))}">{escape(in_set)}</td>',
     ]
 

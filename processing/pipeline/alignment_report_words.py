@@ -23,6 +23,8 @@ class Movement:
     roll_deg, roll_sigma : float
         From east to north about the centre of the exposure.
     scale_ppm, scale_sigma : float
+    skew_ppm : float
+        The larger of the two terms; 0 where skew was left out.
     from_set_mas, from_set_sigma : float
         Distance from the mean of the guide-star set, and the larger coordinate in sigmas of the relative
         pointing; NaN without another exposure in the set, or without a fine lock.
@@ -35,6 +37,7 @@ class Movement:
     roll_sigma: float
     scale_ppm: float
     scale_sigma: float
+    skew_ppm: float
     from_set_mas: float
     from_set_sigma: float
 
@@ -76,6 +79,7 @@ def movement(member: ReportedMember, members: Sequence[ReportedMember]) -> Movem
         roll_sigma=_ratio(abs(float(np.degrees(roll))), roll_sigma),
         scale_ppm=1e6 * scale,
         scale_sigma=_ratio(abs(scale), scale_sigma),
+        skew_ppm=1e6 * max(map(abs, member.correction[4:6])),
         from_set_mas=distance,
         from_set_sigma=sigmas,
     )

@@ -283,6 +283,9 @@ def test_movements_are_counted_in_sigmas_of_what_was_known(report: AlignmentRepo
     assert moved.roll_sigma == pytest.approx(2.0)
     assert moved.scale_sigma == pytest.approx(2.0)
     assert moved.scale_ppm == pytest.approx(200.0)
+    assert moved.skew_ppm == 0.0
+    skewed = replace(first, correction=[0.0, 0.0, 0.0, 0.0, -3e-5, 1e-5])
+    assert movement(skewed, [skewed]).skew_ppm == pytest.approx(30.0)
     assert moved.from_set_mas == pytest.approx(300.0)  # 0.3 arcsec from the mean of the two
     assert moved.from_set_sigma == pytest.approx(np.sqrt(2.0))
     alone = movement(first, [first])
