@@ -241,25 +241,24 @@ def _service(name: str, key: str, url: str, offline: bool, path: str) -> Finding
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 
+    variable = key_named(key).variable
     if offline:
         return Finding(name, OK, "not asked (--offline)")
     if not url.startswith(("http://", "https://")):
-        return Finding(
-            name, TROUBLE, f"{url} is no web address", f"correct {key} ({key_named(key).variable})"
-        )
+        return Finding(name, TROUBLE, f"{url} is no web address", f"correct {key} ({variable})")
     try:
         with urlopen(f"{url.rstrip('/')}{path}", timeout=_SERVICE_SECONDS) as answer:
             answer.read(1)
     except HTTPError as error:
         if error.code >= 500:
-            return _silent(name, key, url, f"HTTP {error.code}")
+            return _silent(name, variable, url, f"HTTP {error.code}")
     except (URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        return _silent(name, key, url, str(getattr(error, "reason", error)))
+        return _silent(name, variable, url, str(getattr(error, "reason", error)))
     return Finding(name, OK, f"{url} answers")
 
 
-def _silent(name: str, key: str, url: str, reason: str) -> Finding:
-    remedy = f"try later, name another service by {key_named(key).variable}, or work with what is cached (--offline)"
+def _silent(name: str, variable: str, url: str, reason: str) -> Finding:
+    remedy = f"try later, name another service by {variable}, or work with what is cached (--offline)"
     return Finding(name, TROUBLE, f"{url} does not answer: {reason}", remedy)
 
 

@@ -115,8 +115,8 @@ def product_move(old: WcsSolution, new: WcsSolution, name: str = "the product") 
     shift = math.degrees(float(np.linalg.norm(moved - middle))) * 3.6e6
     if shift > 3.6e6 * LARGEST_SHIFT or abs(rotation) > LARGEST_TURN or abs(scale - 1.0) > LARGEST_GROWTH:
         raise RefusedError(
-            f"{name}: {new.name} lies {shift / 1e3:.4g} arcsec from {old.name}, turned by {rotation:.4g} degrees "
-            f"and scaled by {scale:.5g}: that is no correction of its pointing",
+            f"{name}: {new.name} lies {shift / 1e3:.4g} arcsec from {old.name}, turned by {rotation:.4g} "
+            f"degrees and scaled by {scale:.5g}: that is no correction of its pointing",
             "name the WCS it was made with (--origwcs) and the corrected one (--wcsname)",
         )
     return ProductMove(old.name, new.name, matrix, shift, rotation, scale)

@@ -1,11 +1,13 @@
 """Large files written whole or not at all: aside, synced, then renamed; gzipped where the name says so."""
 
+import fcntl
 import gzip
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
+from glob import escape
 from pathlib import Path
 from typing import IO, cast
 
@@ -28,7 +30,10 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
     path = path.resolve()  # a link stays a link: what it leads to is replaced
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        _remove_leftovers(path)
         with open(partial, "wb") as stream:
+            with suppress(OSError):  # some disks know no locks: then no leftover is removed there
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -44,6 +49,14 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what writers of this file left that were killed: their locks went with them."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        with suppress(OSError), leftover.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from hapctl.processing.astrometry.fits_cards import exact_card, remove_cards, set_card
 from hapctl.processing.astrometry.fits_editing import FitsPart, editing, rebuilt
+from hapctl.processing.astrometry.writing_aside import written_aside
 from hapctl.processing.errors import MissingFileError, RefusedError, UnusableFileError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +108,24 @@ def test_a_file_changed_since_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="does not fit"):
         rebuilt(path, record, "0" * 64, hashlib.sha256(changed).hexdigest())
     assert path.read_bytes() == changed
+
+
+def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].fits"
+    left, other = tmp_path / ".a[1].fits.1.partial", tmp_path / ".b.fits.1.partial"
+    for file in (left, other):
+        file.write_bytes(b"half")
+    with written_aside(path) as first:
+        first.write(b"first")
+        assert not left.exists()
+        mine = next(tmp_path.glob(".a*.partial"))
+        living = mine.rename(tmp_path / ".a[1].fits.2.partial")
+        with written_aside(path) as second:
+            second.write(b"second")
+        assert living.exists()
+        living.rename(mine)
+    assert path.read_bytes() == b"first"
+    assert other.exists()
 
 
 @given(FLOATS)
