@@ -116,7 +116,7 @@ def gram(part: Array) -> Array:
     Threads that wait for pieces of a millisecond cost more processor time than all else.
     """
     width = part.shape[1]
-    rows = max(_PIECE // width**2, 64)
+    rows = max(_PIECE // width**2, 8)
     whole = rows * (len(part) // rows)
     pieces, rest = part[:whole].reshape(-1, rows, width), part[whole:]
     product: Array = (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0) + rest.T @ rest
