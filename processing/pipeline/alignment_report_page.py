@@ -117,8 +117,8 @@ def _run_line(report: AlignmentReport) -> str:
         f"Run {run.run_id}, {run.started:%Y-%m-%d %H:%M:%S} UTC, hapctl {run.hapctl_version}, "
         f"by {run.operator} on {run.host}"
     )
-    if run.outcome not in (None, "done"):
-        words += f"; the run ended as {run.outcome}: {run.message}"
+    if run.outcome in ("failed", "interrupted"):
+        words += f"; the run {'has ' if run.outcome == 'failed' else 'was '}{run.outcome}: {run.message}"
     return f'<p class="note">{escape(words)}<br><code>hapctl {escape(" ".join(run.arguments))}</code></p>'
 
 
@@ -135,7 +135,7 @@ def _refusal(step: Step) -> str:
     head = f"{_step_words(first)}{target}: {first.code}"
     figures = [
         ("detected", [f"{attempt.n_detected}" for attempt in step.attempts]),
-        ("stars of the catalog in the field", [f"{attempt.n_reference}" for attempt in step.attempts]),
+        ("stars of the catalog in the field", [_in_field(attempt) for attempt in step.attempts]),
         ("part of the field it covers", [_figure(a.covered_fraction, "{:.0%}") for a in step.attempts]),
         ("score", [_figure(attempt.score, "{:.0f}") for attempt in step.attempts]),
         ("best decoy", [_figure(attempt.best_decoy_score, "{:.0f}") for attempt in step.attempts]),
@@ -149,6 +149,10 @@ def _refusal(step: Step) -> str:
         f'<div class="refusal"><strong>{escape(head)}</strong> ({escape(named(step.rootnames))})'
         f'<br>{escape(first.reason)}<br><span class="note">{escape(numbers)}</span></div>'
     )
+
+
+def _in_field(attempt: ReportedAttempt) -> str:
+    return UNKNOWN if attempt.catalog is None else str(attempt.n_reference)
 
 
 def _step_words(attempt: ReportedAttempt) -> str:
