@@ -1,4 +1,13 @@
 -- Exposures that may be mosaicked now, of a visit, touching a tile, or named, with all that a product needs to know of them.
+WITH wanted AS (
+    SELECT exposure_id FROM exposure WHERE visit = :visit
+    UNION
+    SELECT exposure_id FROM exposure WHERE rootname = ANY (CAST(:rootnames AS text[]))
+    UNION
+    SELECT a.exposure_id FROM solution_sky_cell t
+    JOIN wcs_active a ON a.solution_id = t.solution_id AND upper_inf(a.during)
+    WHERE t.sky_cell_id = :sky_cell_id
+)
 SELECT q.exposure_id, q.rootname, q.visit, e.proposal_id, q.instrument, q.detector, q.filter, e.filter_elements,
        e.target_name, q.exposure_time, e.mjd_start, e.mjd_end, q.file_id, q.suffix, f.sha256 AS file_sha256,
        f.size_bytes, q.solution_id, q.wcsname, q.frame, q.idc_root, q.absolute, s.transformation_sha256,
@@ -14,7 +23,5 @@ FROM eligible_exposure q
 JOIN exposure e USING (exposure_id)
 JOIN exposure_file f ON f.file_id = q.file_id
 JOIN wcs_solution s ON s.solution_id = q.solution_id
-WHERE q.visit = :visit
-   OR q.rootname = ANY (CAST(:rootnames AS text[]))
-   OR q.solution_id IN (SELECT t.solution_id FROM solution_sky_cell t WHERE t.sky_cell_id = :sky_cell_id)
+WHERE q.exposure_id = ANY (ARRAY(SELECT exposure_id FROM wanted))
 ORDER BY q.rootname

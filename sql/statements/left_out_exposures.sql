@@ -1,4 +1,13 @@
 -- Exposures of a visit, named, or whose last solution in force touches a tile, that may not be mosaicked, and why.
+WITH wanted AS (
+    SELECT exposure_id FROM exposure WHERE visit = :visit
+    UNION
+    SELECT exposure_id FROM exposure WHERE rootname = ANY (CAST(:rootnames AS text[]))
+    UNION
+    SELECT a.exposure_id FROM solution_sky_cell t
+    JOIN wcs_active a ON a.solution_id = t.solution_id AND upper_inf(a.during)
+    WHERE t.sky_cell_id = :sky_cell_id
+)
 SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter,
        CASE WHEN w.reason IS NOT NULL THEN 'withdrawn'
             WHEN e.exclusion_code IS NOT NULL THEN e.exclusion_code
@@ -11,8 +20,6 @@ SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter,
 FROM exposure e
 LEFT JOIN exposure_withdrawal w ON w.exposure_id = e.exposure_id AND upper_inf(w.during)
 LEFT JOIN wcs_active a ON a.exposure_id = e.exposure_id AND upper_inf(a.during)
-WHERE (e.visit = :visit
-       OR e.rootname = ANY (CAST(:rootnames AS text[]))
-       OR a.solution_id IN (SELECT t.solution_id FROM solution_sky_cell t WHERE t.sky_cell_id = :sky_cell_id))
+WHERE e.exposure_id = ANY (ARRAY(SELECT exposure_id FROM wanted))
   AND NOT EXISTS (SELECT FROM eligible_exposure q WHERE q.exposure_id = e.exposure_id)
 ORDER BY e.rootname
