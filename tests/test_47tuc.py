@@ -14,12 +14,17 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from hapctl.archive.database import Catalog
+from hapctl.processing.astrometry.acceptance import AcceptanceRule
+from hapctl.processing.astrometry.gaia_cleaning import clean_stars
+from hapctl.processing.astrometry.joint_alignment import JointAlignment, align_jointly
+from hapctl.processing.astrometry.reference_stars import ReferenceStars, reference_stars
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sqlalchemy import text
 from support.commands import Runner
 from support.data import data_file
 from support.gaia_table import with_extract
+from support.held_out import measured, stars_of, without
 from support.tap_service import TapService, refused_url
 
 ROOTNAMES = ("j8bt05njq", "j8bt06nyq", "j8bt06o6q", "j8bt09jcq")
@@ -158,6 +163,47 @@ def check_joint(hapctl: Runner, catalog: Catalog) -> None:
     with catalog.begin() as connection:
         frames = connection.execute(text("SELECT DISTINCT frame FROM active_solution")).scalars().all()
     assert frames == ["GAIA-CRF3"]
+
+
+def test_stars_held_out_of_the_joint_fit_agree() -> None:
+    """Every other star that Gaia does not have is left out: pairs of exposures put it at the same place."""
+    gaia = clean_stars(real_gaia(), "gaiadr3").stars
+    exposures = measured([data_file(f"hrc_47tuc/{rootname}_flt.fits") for rootname in ROOTNAMES])
+    together = align_jointly(exposures, gaia, AcceptanceRule())
+    check_gaia(together, gaia)
+    stars = stars_of(exposures, together)
+    known = np.concatenate([o.matches.star[o.matches.reference >= 0] for o in together.outcomes])
+    numbers = np.setdiff1d(np.concatenate(stars), known)
+    half, pairs = without(exposures, stars, numbers[(numbers >= 0) & (numbers % 2 == 0)], gaia)
+    assert [outcome.frame for outcome in half.outcomes] == ["catalog"] * 4
+    assert len(pairs) == 6
+    for pair in pairs:
+        names = exposures[pair.first].rootname, exposures[pair.second].rootname
+        assert len(pair.offsets) > 90, names
+        assert pair.median() < 1.0, names
+        assert pair.worst_quadrant() < 2.0, names
+        assert pair.scatter() < 1.2, names
+
+
+def real_gaia() -> ReferenceStars:
+    """Gaia's stars in the core of 47 Tuc."""
+    table = Table.read(data_file("hrc_47tuc/gaia_dr3_47tuc_core.ecsv"))
+    names = ("ra_error", "dec_error", "pmra", "pmdec", "phot_g_mean_mag", "ref_epoch")
+    columns = {name: np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan) for name in names}
+    return reference_stars(np.array(table["ra"]), np.array(table["dec"]), **columns)
+
+
+def check_gaia(together: JointAlignment, gaia: ReferenceStars) -> None:
+    """All errors are as large as residuals say; Gaia's stars with motions of their own lie within 3 mas."""
+    solution = together.groups[0].solution
+    assert 0.8 < solution.chi_squared / solution.freedom < 1.2
+    assert solution.rescaling < 1.1
+    assert all(1.0 < outcome.predicted_error_mas < 2.5 for outcome in together.outcomes)
+    matches = together.outcomes[ROOTNAMES.index("j8bt09jcq")].matches
+    used = (matches.reference >= 0) & (solution.catalog_weights[matches.star] > 0)
+    own = used & np.isfinite(gaia.pmra[matches.reference])
+    assert (np.count_nonzero(used) >= 18, np.count_nonzero(own) >= 9) == (True, True)
+    assert np.sqrt(np.mean(matches.catalog_residuals[own] ** 2)) < 3.5
 
 
 def check_tile(hapctl: Runner, catalog: Catalog) -> None:
