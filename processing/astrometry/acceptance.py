@@ -30,7 +30,9 @@ class AcceptanceRule:
     relative_match_arcsec, absolute_match_arcsec : float
         The tightest tolerance of a match.
     error_floor_mas : float
-        Added in quadrature to the error of every pair.
+        Added in quadrature to the error of every pair: what distortion models leave. With 0.5 mas the joint
+        fit of real ACS/HRC frames of 47 Tuc has a reduced chi-squared of 0.9, without it 3.8; simulated
+        visits, whose distortion is known exactly, have 0.8 and 1.0 (bench_pixels).
     magnitude_limit : float
         Pairs whose magnitude difference departs more from the usual are left out.
     most_stars : int
