@@ -1,6 +1,7 @@
 """`hapctl align` over visits: lists and tiles, ladders, followers, exposures that can't take part."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hapctl.archive.database import Catalog
+from hapctl.processing.astrometry.headerlet import headerlet_bytes
 from hapctl.processing.astrometry.plane import TangentPlane
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
 from scipy.ndimage import uniform_filter1d
 from sqlalchemy import text
 from support.commands import Runner
-from support.sky_visit import SkyVisit, sky_visit
+from support.exposure_files import exposure_file
+from support.sky_visit import MJD, SkyVisit, sky_visit
 
 GAIA = "IDC_0461802ej-FIT_{}_GAIADR3"
 LADDER = 'kind = "ladder"\nname = "x"\n[content]\nsteps ='
@@ -262,6 +265,31 @@ def test_a_preference_says_where_an_alignment_begins(hapctl: Runner, tmp_path: P
     assert hapctl("wcs", "activate", "jtest2a0q", "OPUS", "--reason", "by hand").exit_code == 0
     planned = hapctl("align", "--visit", "jtest2", "--dry-run", "--catalog", "none", "--json").json()
     assert planned["visits"][0]["exposures"][0]["reason"].startswith("from OPUS")
+
+
+def test_a_fit_delivered_with_a_newer_distortion_brings_that(
+    hapctl: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    """A newer file has a fit as its WCS, and what that began with as a headerlet: that is the start."""
+    assert hapctl("align", "--visit", "jtest1", "--offline").exit_code == 0
+    again = hapctl("align", "--visit", "jtest1", "--dry-run", "--offline", "--json").json()
+    assert again["visits"][0]["exposures"][0]["reason"].startswith("from IDC_0461802ej,")
+    known = active(catalog, "jtest1a0q")
+    fitted = replace(known, name="IDC_9991802ej-FIT_SVM_GAIAeDR3", keywords={})
+    start = headerlet_bytes(replace(known, name="IDC_9991802ej-GSC240", keywords={}), suffix="flc")
+    primary = {
+        "FILTER1": "F606W",
+        "EXPSTART": MJD - 0.001,
+        "EXPEND": MJD + 0.001,
+        "DATE": "2031-01-01T00:00:00",
+    }
+    path = tmp_path / "jtest1a0q_flc.fits"
+    path.write_bytes(exposure_file(fitted, primary=primary, headerlets=[start]))
+    assert hapctl("ingest", path).exit_code == 0
+    assert in_force(catalog)["jtest1a0q"][0] == GAIA.format("SVM")
+    planned = hapctl("align", "--visit", "jtest1", "--dry-run", "--offline", "--json").json()
+    starts = [one["reason"].split(",")[0] for one in planned["visits"][0]["exposures"]]
+    assert starts == ["from IDC_9991802ej-GSC240", "from IDC_0461802ej"]
 
 
 def changed(file: Path, folder: Path, pixels: Any) -> Path:
