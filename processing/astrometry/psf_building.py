@@ -333,5 +333,4 @@ def _star_slopes(even: Array) -> tuple[Array, Array]:
 def _shift_in(odd: Array, slopes: Array, weights: Array) -> Array:
     """The shift (y, x), in nodes, that is in a model's odd part."""
     weighted = slopes * weights
-    shift: Array = np.linalg.solve(weighted @ slopes.T, weighted @ odd)
-    return shift
+    return np.asarray(np.linalg.solve(weighted @ slopes.T, weighted @ odd), dtype=np.float64)
