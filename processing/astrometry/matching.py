@@ -8,10 +8,14 @@ Positions are tangent-plane coordinates in arcsec, shape (n, 2).
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hapctl.processing.astrometry.plane import PlaneFit
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -139,8 +143,6 @@ def match_mutual(sources: Array, reference: Array, tolerance: float | Array) -> 
     source, reference : ndarray of int
         Indices of the pairs, in order of the sources.
     """
-    from scipy.spatial import cKDTree
-
     mine = np.nonzero(np.isfinite(sources).all(axis=1))[0]
     if len(mine) == 0:
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
@@ -149,11 +151,18 @@ def match_mutual(sources: Array, reference: Array, tolerance: float | Array) -> 
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     limits = np.broadcast_to(tolerance, len(sources))[mine]
     reach = 1.001 * float(limits.max())  # what lies farther need not be looked for
-    distance, forward = cKDTree(reference[theirs]).query(sources[mine], distance_upper_bound=reach)
+    distance, forward = quick_tree(reference[theirs]).query(sources[mine], distance_upper_bound=reach)
     near = np.nonzero(distance <= limits)[0]
-    _, back = cKDTree(sources[mine]).query(reference[theirs[forward[near]]], distance_upper_bound=reach)
+    _, back = quick_tree(sources[mine]).query(reference[theirs[forward[near]]], distance_upper_bound=reach)
     mutual = near[back == near]
     return mine[mutual], theirs[forward[mutual]]
+
+
+def quick_tree(points: Array) -> "cKDTree":
+    """A tree that is asked once: made in half the time of a balanced one."""
+    from scipy.spatial import cKDTree
+
+    return cKDTree(points, balanced_tree=False, compact_nodes=False)
 
 
 def within_reach(points: Array, others: Array, reach: float) -> Indices:

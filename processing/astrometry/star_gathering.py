@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hapctl.processing.astrometry.list_alignment import StarList
-from hapctl.processing.astrometry.matching import match_mutual, within_reach
+from hapctl.processing.astrometry.matching import match_mutual, quick_tree, within_reach
 from hapctl.processing.astrometry.plane import PlaneFit
 from numpy.typing import NDArray
 
@@ -196,19 +196,17 @@ def _clear_pairs(
     points: Array, errors: Array, stars: Array, star_errors: Array, tolerance: float
 ) -> tuple[Indices, Indices, Array]:
     """Pairs without a rival on either side; and each point's distance from its star, in tolerances."""
-    from scipy.spatial import cKDTree
-
     reach = 3.0 * np.sqrt(tolerance**2 + _SIGMAS**2 * (errors.max() ** 2 + star_errors.max() ** 2))
     close = within_reach(stars, points, reach)
     if len(close) == 0:
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.full(len(points), np.inf)
     stars, star_errors = stars[close], star_errors[close]
-    distance, star = cKDTree(stars).query(points, k=2, distance_upper_bound=reach)
+    distance, star = quick_tree(stars).query(points, k=2, distance_upper_bound=reach)
     nearest = star[:, 0].clip(0, len(stars) - 1)
     allowed = np.sqrt(tolerance**2 + _SIGMAS**2 * (errors**2 + star_errors[nearest] ** 2))
     clear = (distance[:, 0] <= allowed) & (distance[:, 1] > distance[:, 0] + allowed)
     mine = np.nonzero(clear)[0]
-    back_distance, back = cKDTree(points).query(stars[nearest[mine]], k=2, distance_upper_bound=reach)
+    back_distance, back = quick_tree(points).query(stars[nearest[mine]], k=2, distance_upper_bound=reach)
     clear = (back[:, 0] == mine) & (back_distance[:, 1] > back_distance[:, 0] + allowed[mine])
     mine = mine[clear]
     return mine, close[nearest[mine]], distance[:, 0] / allowed
