@@ -189,9 +189,8 @@ def plan_target(catalog: Catalog, target: Target, options: AlignOptions) -> Targ
         for part in sets
         for one in part.dispersed
     )
-    return TargetResult(
-        target, "planned", climb.held_words(), None, planned + followers + _excluded(chosen, sets)
-    )
+    results = planned + followers
+    return TargetResult(target, "planned", climb.held_words(), None, results + _excluded(chosen, results))
 
 
 def _aligned(
@@ -214,7 +213,8 @@ def _aligned(
     for one in recorded:
         for file in one.headerlets:
             write_headerlet(options.home, file)
-    return _summary(target, run.id, recorded, _excluded(chosen, sets))
+    results = [result for one in recorded for result in one.exposures]
+    return _summary(target, run.id, results, _excluded(chosen, results))
 
 
 def _record(
@@ -290,8 +290,9 @@ def _rules_in_force(connection: Connection, run_id: int, options: AlignOptions) 
     return _Rules(rule, rule_id, ladder, ladder_id)
 
 
-def _excluded(chosen: Chosen, sets: Sequence[Any]) -> tuple[ExposureResult, ...]:
-    following = {one.rootname for part in sets for one in part.dispersed}
+def _excluded(chosen: Chosen, results: Sequence[ExposureResult]) -> tuple[ExposureResult, ...]:
+    """What takes no part; a dispersed image whose direct image has no new solution, too."""
+    following = {one.rootname for one in results}
     left = [one for one in (*chosen.left_out, *chosen.dispersed) if one.rootname not in following]
     excluded = [ExposureResult(one.rootname, "excluded", one.reason, code=one.code) for one in left]
     reason = "its time is unknown (EXPSTART, EXPEND)"
@@ -300,12 +301,12 @@ def _excluded(chosen: Chosen, sets: Sequence[Any]) -> tuple[ExposureResult, ...]
 
 
 def _summary(
-    target: Target, run_id: int, recorded: Sequence[Recorded], excluded: tuple[ExposureResult, ...]
+    target: Target, run_id: int, found: Sequence[ExposureResult], excluded: tuple[ExposureResult, ...]
 ) -> TargetResult:
     """One result for an exposure: the last, and what was refused on the way to it."""
     last: dict[str, ExposureResult] = {}
     refusals: dict[str, list[str]] = {}
-    for result in (result for one in recorded for result in one.exposures):
+    for result in found:
         last[result.rootname] = result
         if result.outcome == "refused":
             refusals.setdefault(result.rootname, []).append(result.reason)

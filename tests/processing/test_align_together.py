@@ -351,6 +351,12 @@ def test_grism_exposures_follow_their_direct_images(
     assert "not fitted" in run_hapctl("wcs", "why", "jtest1a2q").stdout
     again = run_hapctl("align", "--visit", made.visit, "--offline", "--json").json()["visits"][0]
     assert {e["outcome"] for e in again["exposures"]} == {"unchanged"}
+    refused = run_hapctl(
+        "align", "--visit", made.visit, "--offline", "--set", "rule.most_rms_mas=1e-9", "--json"
+    )
+    outcomes = {e["rootname"]: e["outcome"] for e in refused.json()["visits"][0]["exposures"]}
+    assert outcomes == {"jtest1a0q": "refused", "jtest1a1q": "refused", "jtest1a2q": "excluded"}
+    assert in_force(catalog)["jtest1a2q"] == (GAIA.format("SVM"), "GAIA-CRF3")
 
 
 def test_jitter_files_tell_guide_star_sets(
