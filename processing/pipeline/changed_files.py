@@ -4,6 +4,7 @@ A kill between the two leaves the old file and a change that was never made; one
 file and what brings the old one back. A file the catalog knows is ingested again, before and after.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from hapctl.archive.statements import execute
 from hapctl.processing.astrometry.fits_editing import editing, rebuilt
 from hapctl.processing.errors import RefusedError
 from hapctl.processing.pipeline.ingest_files import IngestRequest, IngestResult, ingest_file
+from sqlalchemy import Connection
+
+_UNDONE = re.compile(r"^(run \d+ was undone: )+")
 
 
 @dataclass(frozen=True)
@@ -50,20 +54,29 @@ def ingested_again(catalog: Catalog, run_id: int, path: Path) -> IngestResult | 
     RefusedError
         The catalog does not take what the file holds now.
     """
-    place = str(path.absolute())
-    with catalog.begin() as connection:
-        roots = {root.path: root.root_id for root in list_roots(connection)}
-        found = root_of(place, roots)
-        if found is None:
-            return None
-        names = {"root_id": found[0], "path": found[1]}
-        if execute(connection, "known_file", names).one_or_none() is None:
-            return None
-    result = ingest_file(catalog, run_id, IngestRequest(place, *found), verify=True, restored=True)
+    request = _known_place(catalog, path)
+    if request is None:
+        return None
+    result = ingest_file(catalog, run_id, request, verify=True, restored=True)
     if result.status == "rejected":
         problem = f"{path} has its new content, which the catalog refuses: {result.reason}"
         raise RefusedError(problem, "run: hapctl undo")
     return result
+
+
+def _known_place(catalog: Catalog, path: Path) -> IngestRequest | None:
+    """Where the catalog knows a file: under its name, or under that of what a link leads to."""
+    with catalog.begin() as connection:
+        roots = {root.path: root.root_id for root in list_roots(connection)}
+        for place in dict.fromkeys((str(path.absolute()), str(path.resolve()))):
+            found = root_of(place, roots)
+            if found is not None and _is_known(connection, *found):
+                return IngestRequest(place, *found)
+    return None
+
+
+def _is_known(connection: Connection, root_id: int, path: str) -> bool:
+    return execute(connection, "known_file", {"root_id": root_id, "path": path}).one_or_none() is not None
 
 
 def undo_changes(
@@ -126,5 +139,5 @@ def _put_back(catalog: Catalog, run_id: int, rootname: str, undone_run: int) -> 
         names = {"exposure_id": exposure_id, "run_id": undone_run}
         row = execute(connection, "solution_before_run", names).one_or_none()
         if row is not None:
-            reason = f"run {undone_run} was undone: {row.reason}"
+            reason = f"run {undone_run} was undone: {_UNDONE.sub('', row.reason)}"
             activate(connection, run_id, {exposure_id: row.solution_id}, reason, row.origin)

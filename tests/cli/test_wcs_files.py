@@ -227,6 +227,16 @@ def test_the_catalog_follows_files_through_changes_and_undos(
         assert known()[0] == [sha256(science)]
     assert sha256(science) == before
     assert known()[1] == {**places, FIT: []}
+    link = headerlet.with_name("link_flc.fits")
+    link.symlink_to(science)
+    for _ in range(2):
+        assert run_hapctl("wcs", "apply", link, "--headerlet", headerlet, "--in-place").exit_code == 0
+        assert link.is_symlink()
+        assert known()[0] == [sha256(science)]
+        assert run_hapctl("undo").exit_code == 0
+        assert known()[0] == [sha256(science)] == [before]
+    reason = run_hapctl("wcs", "history", ROOT, "--json").json()["history"][-1]["reason"]
+    assert reason.count("was undone") == 1
 
 
 def test_what_does_not_fit_is_refused(run_hapctl: Runner, files: tuple[Path, Path], tmp_path: Path) -> None:
