@@ -29,6 +29,9 @@ ERROR_RATIO = 1.3
 
 From the sky averages of Gaia DR3: 0.80 and 0.70 (position), 1.03 and 0.89 (motion) per error of parallax.
 """
+LARGEST_GUESS = 1.5
+"""No unknown error of a known parallax (mas) or motion (mas/yr) is taken as larger: that of Gaia's faintest,
+also in lists whose positions have errors of 10 mas."""
 FIELD_STARS = 5
 """Fewest stars with motions that give a mean motion of the field."""
 UNKNOWN_MOTION_MAS_YEAR = 10.0
@@ -272,7 +275,7 @@ def _errors(stars: ReferenceStars, known: NDArray[np.bool_], motion: FieldMotion
     """Standard errors of the five parameters, mas and mas/yr, shape (n, 5), with the defaults filled in."""
     ra_error = np.where(np.isfinite(stars.ra_error), stars.ra_error, POSITION_ERROR_MAS)
     dec_error = np.where(np.isfinite(stars.dec_error), stars.dec_error, POSITION_ERROR_MAS)
-    guess = ERROR_RATIO * np.hypot(ra_error, dec_error) / np.sqrt(2.0)
+    guess = np.minimum(ERROR_RATIO * np.hypot(ra_error, dec_error) / np.sqrt(2.0), LARGEST_GUESS)
     parallax_error = np.where(np.isfinite(stars.parallax_error), stars.parallax_error, guess)
     pmra_error = np.where(np.isfinite(stars.pmra_error), stars.pmra_error, guess)
     pmdec_error = np.where(np.isfinite(stars.pmdec_error), stars.pmdec_error, guess)

@@ -40,7 +40,7 @@ from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.solution_store import solution_from_catalog
 from sqlalchemy import Connection
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Counts changes of finder, matching and fit that change results; part of the inputs' hash."""
 NEVER_CORRECTED = ("IR", "SBC")
 """Detectors without charge transfer: their files are good with those that are corrected for it."""
