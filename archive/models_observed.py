@@ -230,8 +230,7 @@ alignment_group = Table(
     Column("figures", DOCUMENT, nullable=False, server_default="{}"),
     *to("policy.policy_id", "policy_id"),
     *to("run.run_id", "run_id"),
-    UniqueConstraint("scope", "scope_name", "inputs_sha256", "part"),
-    Index("alignment_group_inputs", "inputs_sha256"),
+    UniqueConstraint("inputs_sha256", "part"),
 )
 wcs_solution = Table(
     "wcs_solution",

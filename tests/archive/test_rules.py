@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hapctl.archive.database import Catalog, open_catalog
 from hapctl.archive.models import METADATA
@@ -316,3 +317,10 @@ def test_no_trigger_was_forgotten(rows: Rows) -> None:
         *("append_only", "append_only_truncate", "closing_only", "closing_only_truncate", "consistent_only"),
         "kept",
     }
+
+
+def test_a_group_may_have_a_thousand_exposures(rows: Rows) -> None:
+    """Their names do not fit into the entry of an index."""
+    random = np.random.default_rng(1)
+    names = " ".join(f"j{number:08d}" for number in random.integers(0, 10**8, 1000))
+    rows.add("alignment_group", scope="exposures", scope_name=names, visit=None, inputs_sha256="f" * 64)
