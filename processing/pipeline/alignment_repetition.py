@@ -97,6 +97,12 @@ def _group_results(
             results[member.exposure_id] = ExposureResult(
                 member.rootname, "unchanged", reason, attempt.method, "by-hand", member.active_wcsname
             )
+        elif by_hand and not member.in_force:
+            names = ", ".join(m.rootname for m in members if m.exposure_id in by_hand)
+            reason = f"{SAME}; {member.active_wcsname} stays: of its group, {names} was put in force by hand"
+            results[member.exposure_id] = ExposureResult(
+                member.rootname, "unchanged", reason, attempt.method, "by-hand", member.active_wcsname
+            )
         else:
             results[member.exposure_id] = _unchanged(member, attempt)
     return results
