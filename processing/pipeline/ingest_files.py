@@ -242,9 +242,9 @@ def _record(connection: Connection, run_id: int, content: _Content, restored: bo
     if state.file_id is not None:
         _record_place(connection, run_id, state.file_id, content)
         superseded = state.file_id != state.current_file_id
-        if superseded and restored:
+        if superseded and (restored or not _lies_somewhere(connection, state.current_file_id, content.place)):
             reopen_file(connection, run_id, exposure_id, facts.suffix, state.file_id)
-            return "updated", ""
+            return "updated", "" if restored else "an older content, in force again: the newer one is gone"
         return "unchanged", "an older content, no longer in force" if superseded else ""
     if content.known:  # whatever follows, that content is no longer at this place
         close_places(connection, run_id, [content.known.location_id])
@@ -284,6 +284,13 @@ def _record_place(connection: Connection, run_id: int, file_id: int, content: _C
     close_places(connection, run_id, gone)
     if not same:
         record_place(connection, run_id, file_id, place)
+
+
+def _lies_somewhere(connection: Connection, file_id: int | None, but: Place) -> bool:
+    """Say whether a content is known at another place than this one, from which it is not gone."""
+    if file_id is None:
+        return False
+    return any(not _is_gone(root, path) for _, root, path in other_places(connection, file_id, but))
 
 
 def _is_gone(root: str, path: str) -> bool:

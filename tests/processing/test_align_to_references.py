@@ -75,3 +75,8 @@ def test_a_list_of_another_field_changes_nothing(run_hapctl, catalog, visit, tmp
         ).one()
     assert ended.outcome == "refused"
     assert "lies in the field" in ended.message
+    bare = tmp_path / "bare.csv"
+    Table.read(visit.extract)["ra", "dec"].write(bare, format="ascii.csv")
+    done = run_hapctl("align", "--visit", visit.visit, "--catalog", f"file:{bare}")
+    assert "bare.csv: ra_error of" in done.stderr
+    assert "rows is unknown and taken as 10 mas" in done.stderr

@@ -69,6 +69,7 @@ def test_a_list_is_kept_by_its_content(catalog, run, tmp_path):
     assert set(found.stars.ref_epoch) == {2012.5}
     assert (found.name, found.release, found.covered_fraction) == ("mystars2", "file:my stars-2.csv", 1.0)
     assert found.frame.startswith("list my stars-2.csv ")
+    assert [note.split(":")[0] for note in found.notes] == ["it has no epoch", "it has no motions"]
     assert found.fetched == found.query_ids
     again = asked(catalog, run, path, epoch=2012.5)
     assert (again.query_ids, again.fetched) == (found.query_ids, ())

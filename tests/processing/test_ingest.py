@@ -168,6 +168,11 @@ def test_the_stories_of_one_file(run_hapctl: Runner, archive_folder: Path, datab
     result = run_hapctl("ingest", copy, "--verify", "--json")
     assert _statuses(result) == {copy.name: "unchanged"}
     assert "no longer in force" in _reason(result, copy.name)
+    newer.unlink()
+    result = run_hapctl("ingest", copy, "--verify", "--json")
+    assert _statuses(result) == {copy.name: "updated"}
+    assert "in force again" in _reason(result, copy.name)
+    assert _rows(database_url, current) == _rows(database_url, "SELECT min(file_id) FROM exposure_file")
 
 
 def test_a_file_that_moved(run_hapctl: Runner, archive_folder: Path, database_url: str) -> None:
