@@ -75,6 +75,15 @@ class AcceptanceRule:
     most_single_star_sigma, single_star_floor_mas : float
         Without any one star of the catalog the solution changes by no more than so many predicted errors
         and the floor: else one star that is wrong would not be noticed.
+    wrong_star, wrong_roll : float
+        Probability, before the stars are compared, that a matched star of the catalog is wrong, and that the
+        roll of the guide stars is.
+    wrong_star_arcsec, wrong_roll_deg : float
+        By how much, as standard deviations of a coordinate and of the roll.
+    most_log10_hidden : float
+        Decimal logarithm of the chance, with this, that the solution is further off than
+        `hidden_sigma` predicted errors and `hidden_floor_mas`.
+    hidden_sigma, hidden_floor_mas : float
     least_improvement : float
         Chi-squared of the previous solution less that of the new one, for the same stars, is at least this.
     least_focus_ratio : float
@@ -82,7 +91,7 @@ class AcceptanceRule:
     """
 
     name: str = "align-default"
-    version: int = 2
+    version: int = 3
     search_radius_arcsec: float = 5.0
     search_roll_deg: float = 0.12
     search_tolerance_arcsec: float = 0.1
@@ -113,11 +122,18 @@ class AcceptanceRule:
     sure_log10_expected: float = -40.0
     strong_log10_expected: float = -12.0
     most_prior_sigma: float = 5.0
-    most_chi_log10_chance: float = -4.0
+    most_chi_log10_chance: float = -6.0
     most_roll_freedom: float = 1.0
     harmless_roll_mas: float = 5.0
     most_single_star_sigma: float = 2.5
     single_star_floor_mas: float = 2.0
+    wrong_star: float = 0.05
+    wrong_roll: float = 0.1
+    wrong_star_arcsec: float = 0.02
+    wrong_roll_deg: float = 0.03
+    most_log10_hidden: float = -4.0
+    hidden_sigma: float = 5.0
+    hidden_floor_mas: float = 5.0
     least_improvement: float = 0.0
     least_focus_ratio: float = 0.85
 
@@ -246,6 +262,9 @@ class Evidence:
         Standard error of the roll by the stars alone, over the prior's.
     single_star_mas, predicted_mas : float or None
         Change without the star on which the solution depends most, and the error predicted there.
+    log10_hidden : float or None
+        Decimal logarithm of the chance that a wrong star or a wrong roll hides in the solution; None where
+        so many stars outvote any.
     improvement : float or None
         Chi-squared of the same stars under the solution before, less that under the new one.
     """
@@ -268,6 +287,7 @@ class Evidence:
     roll_freedom: float | None = None
     single_star_mas: float | None = None
     predicted_mas: float | None = None
+    log10_hidden: float | None = None
     improvement: float | None = None
 
 

@@ -90,7 +90,7 @@ def _no_better(evidence: Evidence, rule: AcceptanceRule) -> Broken:
     if chance is not None and not chance >= rule.most_chi_log10_chance:
         text = f"residuals as large as these have a chance of 10^{chance:.1f} by the stated errors"
         broken.append(("residual-limit", f"{text}, 10^{rule.most_chi_log10_chance:g} is allowed"))
-    broken += _hanging(evidence, rule)
+    broken += [*_hanging(evidence, rule), *_hidden(evidence, rule)]
     if gain is not None and not gain >= rule.least_improvement:
         text = f"chi-squared of the catalog's stars falls by {gain:.1f} from the solution before"
         broken.append(("no-improvement", f"{text}, {rule.least_improvement:g} is asked"))
@@ -106,3 +106,14 @@ def _hanging(evidence: Evidence, rule: AcceptanceRule) -> Broken:
         return []
     text = f"without one of its {evidence.stars} stars the solution moves by {change:.1f} mas"
     return [("single-star", f"{text}, {allowed:.1f} mas are allowed")]
+
+
+def _hidden(evidence: Evidence, rule: AcceptanceRule) -> Broken:
+    chance = evidence.log10_hidden
+    if chance is None or chance <= rule.most_log10_hidden:
+        return []
+    text = (
+        f"with a chance of 10^{chance:.1f} a wrong star or roll hides among {evidence.stars} stars and the "
+        f"solution is off by more than {rule.hidden_sigma:g} predicted errors and {rule.hidden_floor_mas:g}"
+    )
+    return [("hidden-error", f"{text} mas, 10^{rule.most_log10_hidden:g} is allowed")]

@@ -20,6 +20,7 @@ from hapctl.processing.astrometry.acceptance import (
 )
 from hapctl.processing.astrometry.chance import SearchFigures
 from hapctl.processing.astrometry.group_matching import Association, CatalogMatch
+from hapctl.processing.astrometry.hidden_errors import HELD_ROLL, ErrorModel, log10_hidden_error
 from hapctl.processing.astrometry.joint_model import ExposurePrior, JointProblem, JointSolution
 from hapctl.processing.astrometry.joint_restraints import TRUSTED
 from hapctl.processing.astrometry.match_judging import judge_match
@@ -28,8 +29,6 @@ from hapctl.processing.astrometry.tie_figures import StarTies, star_ties
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-HELD_ROLL = 2e-6
-"""Radian: with a prior as narrow, someone wants the roll held, and the stars are not asked about it."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +163,23 @@ def _catalog_words(
         chi_log10_chance=ties.log10_chance,
         single_star_mas=single.change_mas,
         predicted_mas=single.predicted_mas,
+        log10_hidden=log10_hidden_error(problem, solution, ties, _error_model(rule)),
         roll_freedom=_roll_freedom(problem, solution, ties, rule),
         improvement=ties.improvement,
     )
     evidence = replace(evidence, figures=_figures(evidence, ties, solution))
     return evidence, judge_match(evidence, rule)
+
+
+def _error_model(rule: AcceptanceRule) -> ErrorModel:
+    return ErrorModel(
+        wrong_star=rule.wrong_star,
+        wrong_roll=rule.wrong_roll,
+        star_arcsec=rule.wrong_star_arcsec,
+        roll_deg=rule.wrong_roll_deg,
+        allowed_sigma=rule.hidden_sigma,
+        allowed_mas=rule.hidden_floor_mas,
+    )
 
 
 def _match_of(association: Association, members: Sequence[int]) -> CatalogMatch | None:
@@ -192,6 +203,7 @@ def _figures(evidence: Evidence, ties: StarTies, solution: JointSolution) -> dic
         "roll_freedom": evidence.roll_freedom,
         "single_star_mas": evidence.single_star_mas,
         "predicted_mas": evidence.predicted_mas,
+        "log10_hidden": evidence.log10_hidden,
         "catalog_log10_chance": evidence.chi_log10_chance,
     }
     known = {name: float(value) for name, value in judged.items() if value is not None}

@@ -55,9 +55,9 @@ def star_dependence(
         mine = problem.sources.points[problem.sources.exposure == place]
         if len(mine) == 0:
             continue
-        corners = _corners(mine)
-        predicted = 1e3 * _rms(predicted_error(solution, place, corners))
-        arms = _arms(solution.fits[place](corners) - centre)
+        corners = field_corners(mine)
+        predicted = 1e3 * root_mean_square(predicted_error(solution, place, corners))
+        arms = displacement_arms(solution.fits[place](corners) - centre)
         moved = np.einsum("ncp,sp->snc", arms, changes)
         change = 1e3 * float(np.sqrt(np.max(np.mean(np.sum(moved**2, axis=2), axis=1))))
         if change - sigmas * predicted - floor_mas > excess:
@@ -66,17 +66,17 @@ def star_dependence(
     return worst
 
 
-def _rms(vectors: Array) -> float:
+def root_mean_square(vectors: Array) -> float:
     return float(np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
 
 
-def _corners(points: Array) -> Array:
+def field_corners(points: Array) -> Array:
     low, high = points.min(axis=0), points.max(axis=0)
     grid = np.array([[low[0], low[1]], [high[0], low[1]], [low[0], high[1]], [high[0], high[1]]])
     return np.concatenate([grid, 0.5 * (low + high)[None, :]])
 
 
-def _arms(offsets: Array) -> Array:
+def displacement_arms(offsets: Array) -> Array:
     """Change of each coordinate with shift, roll and scale, shape (n, 2, 4)."""
     arms = np.zeros((len(offsets), 2, 4))
     arms[:, 0, 0] = arms[:, 1, 1] = 1.0
@@ -111,7 +111,7 @@ def _changes(ties: StarTies, held: Array, centre: Array) -> Array:
 
     In the solution the pulls of all stars and of the priors cancel; without a star, its pull is missing.
     """
-    arms = _arms(ties.points - centre)
+    arms = displacement_arms(ties.points - centre)
     precision = ties.trust[:, None, None] * np.linalg.inv(ties.covariance)
     blocks = np.einsum("ncp,ncd,ndq->npq", arms, precision, arms)
     pulls = np.einsum("ncp,ncd,nd->np", arms, precision, ties.offsets)

@@ -29,6 +29,7 @@ GOOD = Evidence(
     roll_freedom=0.3,
     single_star_mas=3.0,
     predicted_mas=1.5,
+    log10_hidden=-6.0,
     improvement=5000.0,
 )
 
@@ -64,9 +65,10 @@ def test_good_evidence_is_accepted_with_its_numbers() -> None:
             {"exposures": (ExposureResidual("a" * 9, 20, 0.3, 0.4), ExposureResidual("b" * 9, 9, 5.1, 1.0))},
             ["bbbbbbbbb", "5.1 mas", "5.0 mas"],
         ),
-        ("residual-limit", {"chi_log10_chance": -4.1}, ["10^-4.1", "10^-4"]),
+        ("residual-limit", {"chi_log10_chance": -6.1}, ["10^-6.1", "10^-6"]),
         ("roll-unknown", {"roll_freedom": 1.4}, ["1.4 times worse"]),
         ("single-star", {"single_star_mas": 5.8}, ["5.8 mas", "5.8 mas are allowed"]),
+        ("hidden-error", {"log10_hidden": -3.9}, ["10^-3.9", "10^-4", "5 stars", "5 predicted errors"]),
         ("no-improvement", {"improvement": -0.1}, ["-0.1"]),
     ],
 )

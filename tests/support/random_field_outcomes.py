@@ -26,7 +26,7 @@ SIGMAS, FLOOR_MAS = 5.0, 5.0
 TORN_MAS = 20.0
 WHOLE = 10
 """Every so many fields of the benchmark a relative solution is made too where the catalog gives none."""
-_FIGURES = ("catalog_log10_chance", "roll_freedom", "single_star_mas", "predicted_mas")
+_FIGURES = ("catalog_log10_chance", "roll_freedom", "single_star_mas", "predicted_mas", "log10_hidden")
 _MJD_2000 = 51544.5
 
 
