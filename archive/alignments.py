@@ -104,6 +104,7 @@ class StarMatches:
     catalog_dec: Sequence[float | None]
     catalog_residual_ra_mas: Sequence[float | None]
     catalog_residual_dec_mas: Sequence[float | None]
+    catalog_weight: Sequence[float | None]
     instrumental_magnitude: Sequence[float | None]
 
 

@@ -164,6 +164,7 @@ star_match = Table(
         "catalog_dec",
         "catalog_residual_ra_mas",
         "catalog_residual_dec_mas",
+        "catalog_weight",
         "instrumental_magnitude",
     ),
     *optional(Integer, "group_star"),

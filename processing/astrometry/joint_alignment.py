@@ -82,6 +82,8 @@ class SourceMatches:
         Expected error of a coordinate of the residual, mas.
     weights : ndarray
         Robust weight, 0 to 1.
+    catalog_weights : ndarray
+        Robust weight of the star's catalog position, 0 to 1; 0 is rejected, or a star of no catalog.
     """
 
     source: Indices
@@ -95,6 +97,12 @@ class SourceMatches:
     catalog_residuals: Array
     errors: Array
     weights: Array
+    catalog_weights: Array
+
+    @property
+    def ties(self) -> NDArray[np.bool_]:
+        """Which of them tie the exposure to the catalog."""
+        return (self.weights > 0) & (self.reference >= 0) & (self.catalog_weights > 0)
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,7 @@ def _left_alone(rootname: str, number: int, association: Association) -> Exposur
 def _without(rootname: str, judged: ExposureJudgement) -> ExposureOutcome:
     """The outcome of an exposure that has no new solution."""
     none, empty, pairs = np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros((0, 2))
-    matches = SourceMatches(none, none, none, empty, empty, empty, empty, pairs, pairs, empty, empty)
+    matches = SourceMatches(none, none, none, empty, empty, empty, empty, pairs, pairs, empty, empty, empty)
     unknown = np.full(2, np.nan)
     return ExposureOutcome(
         rootname,
@@ -374,13 +382,13 @@ class _Outcomes:
             catalog_residuals=1e3 * (corrected - places),
             errors=1e3 * group.solution.rescaling * errors,
             weights=group.solution.weights[mine],
+            catalog_weights=group.solution.catalog_weights[star],
         )
 
 
 def _rms(matches: SourceMatches, frame: str) -> Array:
     """Of the used sources against the catalog, or against the others where none is of the catalog, mas."""
-    used = matches.weights > 0
-    tied = used & np.isfinite(matches.catalog_residuals).all(axis=1)
+    used, tied = matches.weights > 0, matches.ties
     if frame == "catalog" and tied.any():
         return root_mean_square(matches.catalog_residuals[tied])
     return root_mean_square(matches.residuals[used])

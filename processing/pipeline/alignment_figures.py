@@ -62,7 +62,7 @@ def metrics_of(
         "guide_star_set": known.prior.guide_star_set,
         "prior": known.why,
         "stars_used": int(np.count_nonzero(used)),
-        "catalog_stars_used": int(np.count_nonzero(used & (matches.reference >= 0))),
+        "catalog_stars_used": int(np.count_nonzero(matches.ties)),
         "predicted_error_mas": plain(outcome.predicted_error_mas),
     }
     metrics |= evidence_figures(outcome.evidence)

@@ -63,6 +63,7 @@ def star_matches(
         catalog_dec=_finite(matches.catalog_dec),
         catalog_residual_ra_mas=_finite(matches.catalog_residuals[:, 0]),
         catalog_residual_dec_mas=_finite(matches.catalog_residuals[:, 1]),
+        catalog_weight=_finite(np.where(matches.reference >= 0, matches.catalog_weights, np.nan)),
         instrumental_magnitude=_finite(sources.magnitudes[rows]),
     )
 

@@ -244,7 +244,7 @@ def fit_figures(outcome: ExposureOutcome, group: JointGroup | None) -> tuple[int
     matches = outcome.matches
     if outcome.frame != "catalog":
         return int(np.count_nonzero(matches.weights > 0)), np.asarray(outcome.rms_mas)
-    own = int(np.count_nonzero((matches.weights > 0) & (matches.reference >= 0)))
+    own = int(np.count_nonzero(matches.ties))
     if own or group is None:
         return own, np.asarray(outcome.rms_mas)
     used = group.solution.catalog_weights > 0

@@ -13,6 +13,7 @@ FROM wcs_active a
 JOIN alignment_attempt t ON t.exposure_id = a.exposure_id AND t.solution_id = a.solution_id AND t.outcome = 'accepted'
 JOIN exposure e ON e.exposure_id = t.exposure_id
 JOIN star_match m ON m.attempt_id = t.attempt_id AND m.used AND m.catalog_ra IS NOT NULL
+    AND COALESCE(m.catalog_weight, 1) > 0
 LEFT JOIN LATERAL (
     SELECT r.bp_rp FROM attempt_reference_query q
     JOIN reference_source r ON r.reference_query_id = q.reference_query_id AND r.source_id = m.source_id

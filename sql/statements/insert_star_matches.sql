@@ -1,7 +1,7 @@
 INSERT INTO star_match (
     attempt_id, star, extver, x, y, ra, dec, source_id, reference_ra, reference_dec, residual_ra_mas,
     residual_dec_mas, error_mas, weight, used, magnitude, snr, group_star, catalog_ra, catalog_dec,
-    catalog_residual_ra_mas, catalog_residual_dec_mas, instrumental_magnitude
+    catalog_residual_ra_mas, catalog_residual_dec_mas, catalog_weight, instrumental_magnitude
 )
 SELECT :attempt_id, m.*
 FROM unnest(
@@ -11,5 +11,6 @@ FROM unnest(
     CAST(:error_mas AS float8[]), CAST(:weight AS float8[]), CAST(:used AS boolean[]),
     CAST(:magnitude AS float8[]), CAST(:snr AS float8[]), CAST(:group_star AS integer[]),
     CAST(:catalog_ra AS float8[]), CAST(:catalog_dec AS float8[]), CAST(:catalog_residual_ra_mas AS float8[]),
-    CAST(:catalog_residual_dec_mas AS float8[]), CAST(:instrumental_magnitude AS float8[])
+    CAST(:catalog_residual_dec_mas AS float8[]), CAST(:catalog_weight AS float8[]),
+    CAST(:instrumental_magnitude AS float8[])
 ) m

@@ -7,6 +7,7 @@ import pytest
 from hapctl.processing.astrometry.acceptance import AcceptanceRule
 from hapctl.processing.astrometry.joint_alignment import ExposureSources, align_jointly
 from hapctl.processing.astrometry.joint_model import Array
+from hapctl.processing.pipeline.set_alignment import fit_figures
 from support.joint_visit import Pointing, StarField, simulate_field
 
 RULE = AcceptanceRule()
@@ -100,3 +101,16 @@ def test_a_catalog_of_another_region_changes_no_frame() -> None:
         assert outcome.frame == "relative"
         assert not outcome.verdict.accepted
         assert outcome.verdict.reason
+
+
+def test_a_catalog_position_that_was_rejected_ties_nothing() -> None:
+    """It stays on record beside the others, and counts neither as a match nor in the rms."""
+    field = simulate_field(StarField(), DITHERED, 3)
+    [outcome, *_] = align_jointly(field.exposures, field.reference, RULE).outcomes
+    known = np.nonzero(outcome.matches.ties)[0]
+    weights = outcome.matches.catalog_weights.copy()
+    weights[known[:10]] = 0.0
+    doubted = replace(outcome, matches=replace(outcome.matches, catalog_weights=weights))
+    assert fit_figures(outcome, None)[0] == len(known)
+    assert fit_figures(doubted, None)[0] == len(known) - 10
+    assert (outcome.matches.catalog_weights[outcome.matches.reference < 0] == 0).all()

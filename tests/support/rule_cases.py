@@ -26,6 +26,10 @@ def fit(mode: str, wcsname: str) -> Row:
 
 
 UNNAMED: Row = {"kind": "user", "base": None, "idc_root": None, "wcsname": ""}
+
+IN_CATALOG = dict.fromkeys(
+    ("catalog_ra", "catalog_dec", "catalog_residual_ra_mas", "catalog_residual_dec_mas"), 1.0
+)
 CHECKS: list[Case] = [
     *each(
         SHA.upper(),
@@ -156,6 +160,8 @@ CHECKS: list[Case] = [
     ("alignment_member_numbers_check", "alignment_member", {"covariance": [float("inf")] * 36}),
     ("alignment_member_numbers_check", "alignment_member", {"covariance": [float("-inf")] * 36}),
     ("alignment_attempt_ladder_check", "alignment_attempt", {"ladder_step": 1}),
+    ("star_match_catalog_weight_check", "star_match", {**IN_CATALOG, "catalog_weight": 1.1}),
+    ("star_match_check", "star_match", {"catalog_weight": 0.5}),
     ("star_match_catalog_check", "star_match", {"catalog_ra": 1.0, "catalog_dec": 1.0}),
     ("wcs_solution_check", "wcs_solution", {"mode": "SVM"}),
     ("wcs_solution_check1", "wcs_solution", {"catalog": "GAIADR3"}),
