@@ -299,6 +299,7 @@ def test_a_catalog_without_service_is_a_usage_error(catalog, run):
 # -- files
 
 
+@pytest.mark.filterwarnings("ignore:.*W03:astropy.io.votable.exceptions.W03")  # a column is called 2MASS
 @pytest.mark.parametrize(
     ("name", "release", "ending", "kind"),
     [
