@@ -149,7 +149,7 @@ def _record_group(
     kept = kept_in_force(occasion, [done.part.exposures[n] for n in group.solutions], group.is_absolute)
     if kept:
         return {name: _kept(result, kept) for name, result in results.items()}, headerlets
-    activate(occasion.connection, occasion.run_id, chosen, _activation_reason(group), "align")
+    activate(occasion.connection, occasion.run_id, chosen, _activation_reason(occasion, group), "align")
     return results, headerlets
 
 
@@ -236,9 +236,13 @@ def _kept(result: ExposureResult, kept: Sequence[EligibleExposure]) -> ExposureR
     return ExposureResult(result.rootname, "refused", reason, result.method, "kept-out")
 
 
-def _activation_reason(group: SolvedGroup) -> str:
+def _activation_reason(occasion: Occasion, group: SolvedGroup) -> str:
     words = group.group.verdict.reason
-    return f"aligned: {words}" if group.is_absolute else f"aligned to each other only: {words}"
+    if group.is_absolute:
+        return f"aligned: {words}"
+    if occasion.rung.is_relative_only and occasion.asked != "relative":
+        words = "no catalog was accepted"
+    return f"aligned to each other only: {words}"
 
 
 def _result(

@@ -437,6 +437,8 @@ class TestTuc47:
             assert "refused before: " in exposure["reason"]
         refusals = ask(catalog, "SELECT code FROM alignment_attempt WHERE catalog = 'GAIADR3'")
         assert len(refusals) >= 2
+        reasons = ask(catalog, "SELECT DISTINCT reason FROM wcs_history WHERE origin = 'align'")
+        assert [row.reason for row in reasons] == ["aligned to each other only: no catalog was accepted"]
         [frame] = {
             row.frame for row in ask(catalog, "SELECT frame FROM active_solution WHERE visit = 'j8bt06'")
         }
