@@ -108,6 +108,8 @@ def _primary_cards(camera: Camera, rootname: str, filter_name: str) -> dict[str,
         **{key: camera.model_prefix + name if camera.has_tables else NO_FILE for key, name in files.items()},
         "SIPNAME": sip_name,
         "DISTNAME": f"{sip_name}-{npol}-{d2im}",
+        # As in delivered files: updatewcs vouches for scale and distortion.
+        "UPWCSVER": "1.7.4",
     }
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,6 +170,7 @@ def updated_wcs(
                 if hdu.name in ("D2IMARR", "WCSDVARR")
             )
             primary = {key: Path(str(hdus[0].header[key])).name for key in PRIMARY_KEYWORDS}
+    primary["UPWCSVER"] = version("stwcs")
     return DistortedWcs(headers, tables, primary)
 
 
