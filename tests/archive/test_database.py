@@ -15,6 +15,7 @@ from hapctl.archive.database import (
     parse_url,
 )
 from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
+from hapctl.archive.schema import software_version
 from hapctl.archive.server import ADMIN_ROLE, EmbeddedServer
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -126,8 +127,11 @@ def test_init_makes_database_and_schema_and_may_be_repeated(
     assert run_anywhere("status").exit_code == 4
     try:
         first, again = run_anywhere("init", "--json"), run_anywhere("init", "--json")
-        assert (first.json()["created"], first.json()["schema"]) == (True, "0001")
-        assert (again.json()["created"], again.json()["schema_before"]) == (False, "0001")
+        assert (first.json()["created"], first.json()["schema"]) == (True, software_version().revision)
+        assert (again.json()["created"], again.json()["schema_before"]) == (
+            False,
+            software_version().revision,
+        )
         assert run_anywhere("status").exit_code == 0
         assert run_anywhere("db", "upgrade").exit_code == 0
         refused = run_anywhere("db", "stop")

@@ -13,6 +13,7 @@ from hapctl.archive.errors import BusyError, RefusedByCatalogError, ServiceUnava
 from hapctl.archive.locks import advisory_lock, lock_key
 from hapctl.archive.memory import PeakMemory
 from hapctl.archive.runs import parameters_sha256, recorded_run
+from hapctl.archive.schema import software_version
 from sqlalchemy import text
 
 
@@ -41,7 +42,7 @@ def test_a_run_is_there_from_its_start_and_says_what_made_it(catalog: Catalog) -
     assert row["summary"] == {"stars": 28}
     assert row["software"]["numpy"] == np.__version__
     assert row["software"]["python"] == "{}.{}.{}".format(*sys.version_info[:3])
-    assert row["software"]["schema"] == "0001"
+    assert row["software"]["schema"] == software_version().revision
     assert row["software"]["kernel_compiler"].startswith(("GCC", "clang"))
     assert row["software"]["postgresql"].startswith("18")
     assert row["pid"] == os.getpid()

