@@ -1,7 +1,7 @@
 """Rows of masks and products: what may go in, what went in, what is in force, what is pending."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hapctl.archive.runs import canonical_json
@@ -148,7 +148,10 @@ class NewFile:
 
 @dataclass(frozen=True)
 class NewProduct:
-    """A product to be recorded; the names are those of the table ``product``."""
+    """A product to be recorded; the names are those of the table ``product``.
+
+    ``request`` holds the options it was asked for with; ``label`` says which part of a split layer it is.
+    """
 
     folder: str
     name: str
@@ -172,6 +175,8 @@ class NewProduct:
     inputs: Sequence[NewInput]
     exclusions: Sequence[NewExclusion]
     files: Sequence[NewFile]
+    request: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -291,6 +296,7 @@ def insert_pending_product(
         "product_key_id": key,
         "grid": canonical_json(product.grid),
         "parameters": canonical_json(product.parameters),
+        "request": canonical_json(product.request),
         "run_id": run_id,
     }
     product_id = int(connection.execute(_statement("insert_product"), row).scalar_one())

@@ -273,6 +273,8 @@ def _row(
         inputs=inputs,
         exclusions=planned.exclusions,
         files=files,
+        request=shop.options.request(),
+        label=planned.label,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
 from hapctl.archive.runs import parameters_sha256
@@ -20,6 +20,10 @@ from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_description import Kind, context_planes
 from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
+
+GridChoice = Literal["native", "nested"]
+Compression = Literal["rice", "gzip"]
+Split = Literal["epoch", "proposal"]
 
 ENGINE = 2
 """Raised when the same inputs and parameters give other pixels."""
@@ -41,6 +45,18 @@ class MosaicOptions:
         Side of the shrunken input pixel; None: that of the detector and the number of exposures.
     memory_limit : int
         Bytes; work predicted to need more is refused.
+    settings : tuple of str
+        ``step.name=value``: parameters changed against the policy of products.
+    grid : {"native", "nested"}
+        Pixels of the size of each detector's, or 0.04 and 0.12 arcsec on common points of the sky.
+    full_cell : bool
+        A layer covers its whole tile, else the part with data.
+    compress : {"rice", "gzip"} or None
+        Tile compression of the images of a product.
+    split_by : {"epoch", "proposal"} or None
+        Layers and mosaics of a field are made apart for each.
+    keep_replaced : bool
+        Files of products that are replaced are kept beside the new ones.
     """
 
     home: Path
@@ -50,16 +66,47 @@ class MosaicOptions:
     threads: int = 1
     pixfrac: float | None = None
     memory_limit: int = 4_000_000_000
+    settings: tuple[str, ...] = ()
+    grid: GridChoice = "native"
+    full_cell: bool = False
+    compress: Compression | None = None
+    split_by: Split | None = None
+    keep_replaced: bool = False
 
-    def as_parameters(self) -> dict[str, Any]:
-        """Return what bears on the pixels, for the run."""
+    def request(self) -> dict[str, Any]:
+        """Return what a product was asked for with, but for its folder: the product keeps it.
+
+        The same request over the same rows of the catalog gives the same products (`with_request`).
+        """
         return {
-            "output": str(self.output),
             "wcs_policy": self.wcs_policy,
             "lookup_origin": self.origin,
             "pixfrac": self.pixfrac,
-            "engine": ENGINE,
+            "settings": list(self.settings),
+            "grid": self.grid,
+            "full_cell": self.full_cell,
+            "compress": self.compress,
+            "split_by": self.split_by,
         }
+
+    def with_request(self, output: Path, request: Mapping[str, Any]) -> "MosaicOptions":
+        """Return these options with the folder and the request of a product that was made before.
+
+        What an older catalog did not record keeps its default.
+        """
+        names = {"lookup_origin": "origin"}
+        asked = {names.get(name, name): value for name, value in request.items()}
+        if "settings" in asked:
+            asked["settings"] = tuple(asked["settings"])
+        return replace(MosaicOptions(self.home, output), **asked, **self._of_the_machine())
+
+    def _of_the_machine(self) -> dict[str, Any]:
+        names = ("threads", "memory_limit", "keep_replaced")
+        return {name: getattr(self, name) for name in names}
+
+    def as_parameters(self) -> dict[str, Any]:
+        """Return what bears on the pixels, for the run."""
+        return {"output": str(self.output), "engine": ENGINE, **self.request()}
 
 
 @dataclass(frozen=True)
@@ -93,6 +140,8 @@ class PlannedProduct:
         Of its sky and its final image.
     parameters : mapping
         All that bears on its pixels but the inputs.
+    label : str
+        Which part of a split layer or mosaic it is; empty: all of it.
     """
 
     kind: Kind
@@ -112,6 +161,7 @@ class PlannedProduct:
     masked: bool
     drizzle: DrizzleParameters
     parameters: Mapping[str, Any]
+    label: str = ""
 
     @property
     def parameters_sha256(self) -> str:
