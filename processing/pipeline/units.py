@@ -20,7 +20,8 @@ class WorkUnit:
     target : mapping
         What is worked on: ``{"visit": "j8bt06"}``, ``{"tile": ...}``, ``{"files": [...]}`` ...
     options : mapping
-        Plain data that the action reads.
+        Plain data that the action reads: what `pickle` takes to another process (numbers, texts, paths,
+        frozen dataclasses of them).
     after : tuple of str
         Names of units that must have ended well before.
     memory_bytes : int
@@ -58,7 +59,10 @@ class UnitOutcome:
     peak_bytes : int
         Peak memory of its process; 0: not measured.
     report : mapping
-        The JSON document of the command that does this unit alone.
+        The JSON document of the command that does this unit alone, where the action makes one.
+    result : object or None
+        What the function of the action returned (`MosaicReport`, `TargetResult` ...), for a command that
+        makes its own document of it; None where it raised.
     """
 
     name: str
@@ -70,3 +74,9 @@ class UnitOutcome:
     seconds: float = 0.0
     peak_bytes: int = 0
     report: Mapping[str, Any] = field(default_factory=dict)
+    result: object | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether units that come after it may begin."""
+        return self.status in ("done", "unchanged")
