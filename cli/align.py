@@ -1,5 +1,6 @@
 """``hapctl align``: the exposures of visits, tiles or lists onto each other and onto a reference catalog."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -7,6 +8,8 @@ import click
 from hapctl.cli.align_policies import policies
 from hapctl.cli.align_report import PAGES, report, write_page
 from hapctl.cli.output import json_option, print_json, say
+from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
+from hapctl.cli.targets import chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from hapctl.processing.pipeline.align_run import AlignOptions, TargetResult
     from hapctl.processing.pipeline.alignment_rows import ExposureResult
     from hapctl.processing.pipeline.alignment_targets import Target
+
+    _Results = Mapping[Target, TargetResult | Failure]
 
 _LISTS = {"visit": "visits", "tile": "tiles", "exposures": "exposure_lists"}
 
@@ -44,9 +49,7 @@ def _joined(args: list[str], option: str) -> list[str]:
 
 
 @click.group(cls=AlignGroup, invoke_without_command=True)
-@click.option(
-    "--visit", "visits", metavar="IPPPSS", multiple=True, help="All its exposures; may be repeated."
-)
+@target_options
 @click.option("--tile", "tiles", metavar="SKYCELL", multiple=True, help="All exposures that touch it.")
 @click.option("--exposures", "lists", metavar="ROOTNAME...", multiple=True, help="These, together.")
 @click.option(
@@ -84,6 +87,9 @@ def _joined(args: list[str], option: str) -> list[str]:
 def align(
     ctx: click.Context,
     visits: tuple[str, ...],
+    proposals: tuple[int, ...],
+    where: str | None,
+    every_visit: bool,
     tiles: tuple[str, ...],
     lists: tuple[str, ...],
     catalog: str | None,
@@ -101,11 +107,14 @@ def align(
     All exposures of a visit (or on a tile, or of a list), of all filters and detectors, are solved for at
     once, together with the stars they share. Every attempt and every matched star is recorded. What the
     rule of acceptance lets pass is put in force; else the solution in force stays, and the reason is said.
-    The files themselves are not changed.
+    The files themselves are not changed. Of several targets one failure does not stop the rest; the exit
+    code is then that of the gravest (70, 4, 5, 2, 3, 1, 65 in this order), 0 where every one is aligned.
 
     \b
     hapctl align --visit j8bt09
     hapctl align --visit j8bt06 --visit j8bt09 --offline
+    hapctl align --visit 'j8bt*' --where "NOT absolute"
+    hapctl align --proposal 10421
     hapctl align --tile skycell-p0046x03y19
     hapctl align --exposures j8bt05njq j8bt06nyq --catalog GAIADR3
     hapctl align --visit j8bt06 --catalog visit:j8bt09
@@ -115,46 +124,42 @@ def align(
     hapctl align report --visit j8bt09 --output j8bt09.html
     hapctl align policies list
     """
+    choice = visit_choice(visits, proposals, where, every_visit)
     if ctx.invoked_subcommand is not None:
-        if visits or tiles or lists:
+        if choice or tiles or lists:
             raise click.UsageError(f"'{ctx.invoked_subcommand}' aligns nothing: leave out what to align")
         return None
-    if not (visits or tiles or lists):
-        raise click.UsageError("say what to align: --visit, --tile or --exposures")
+    if not (choice or tiles or lists):
+        raise click.UsageError(
+            "say what to align: --visit, --proposal, --where, --all, --tile or --exposures"
+        )
     if catalog and ladder:
         raise click.UsageError("--catalog names one catalog, --ladder several: give one of them")
     from hapctl.cli.settings import open_from
 
-    targets = _targets(visits, tiles, lists)
-    _check_page(page, targets, dry_run)
     settings, opened = open_from(ctx, lookup_origin=lookup_origin)
+    targets = _targets(chosen_visits(opened, settings, choice) if choice else [], tiles, lists)
+    _check_page(page, targets, dry_run)
     options = _options(settings, catalog, ladder, offline, changes, jit_folder)
-    results = [_aligned(opened, target, options, dry_run, single=len(targets) == 1) for target in targets]
+    results = {
+        target: attempt(partial(_aligned, opened, target, options, dry_run), alone=len(targets) == 1)
+        for target in targets
+    }
     pages = {} if page is None else _pages(opened, results, settings, page)
+    endings = [_ending(target, result) for target, result in results.items()]
     if as_json:
-        print_json(_documents(results, targets, pages))
+        print_json({**_documents(results, pages), "summary": summary_document(endings)})
     else:
         _print(results, pages)
-    return _exit_code(results, dry_run)
+    print_summary(endings, "target")
+    return gravest(ending.exit_code for ending in endings)
 
 
 align.add_command(policies)
 align.add_command(report)
 
 
-class _Failure:
-    """A target of several that could not be aligned."""
-
-    def __init__(self, target: "Target", message: str, remedy: str, exit_code: int) -> None:
-        self.target, self.message, self.remedy, self.exit_code = target, message, remedy, exit_code
-
-    @property
-    def reason(self) -> str:
-        """What happened and what to do."""
-        return f"{self.message} ({self.remedy})" if self.remedy else self.message
-
-
-def _targets(visits: tuple[str, ...], tiles: tuple[str, ...], lists: tuple[str, ...]) -> "list[Target]":
+def _targets(visits: list[str], tiles: tuple[str, ...], lists: tuple[str, ...]) -> "list[Target]":
     from hapctl.processing.pipeline.alignment_targets import Target
 
     named = [name for text in lists for name in text.replace(",", " ").split()]
@@ -174,17 +179,14 @@ def _check_page(page: str | None, targets: "list[Target]", dry_run: bool) -> Non
         raise click.UsageError(f"--report {page} is one page for {len(targets)} alignments: name a folder")
 
 
-def _pages(
-    catalog: "Catalog", results: "list[TargetResult | _Failure]", settings: "Settings", page: str
-) -> "dict[Target, Path]":
+def _pages(catalog: "Catalog", results: "_Results", settings: "Settings", page: str) -> "dict[Target, Path]":
     """Write the page of each alignment; return where."""
     from hapctl.archive.alignment_reports import Subject
 
     place = Path(page) if page else None
     pages = {}
-    for result in results:
-        if not isinstance(result, _Failure) and result.run_id is not None:
-            target = result.target
+    for target, result in results.items():
+        if not isinstance(result, Failure) and result.run_id is not None:
             subject = Subject(target.name, result.run_id, visit=target.visit)
             pages[target] = write_page(catalog, subject, settings, place)
     return pages
@@ -216,40 +218,32 @@ def _options(
     )
 
 
-def _aligned(
-    catalog: "Catalog", target: "Target", options: "AlignOptions", dry_run: bool, *, single: bool
-) -> "TargetResult | _Failure":
+def _aligned(catalog: "Catalog", target: "Target", options: "AlignOptions", dry_run: bool) -> "TargetResult":
     import sys
 
-    from hapctl.archive.errors import ArchiveError
-    from hapctl.processing.errors import ProcessingError
     from hapctl.processing.pipeline.align_run import align_target, plan_target
 
-    try:
-        if dry_run:
-            return plan_target(catalog, target, options)
-        return align_target(catalog, target, options, arguments=sys.argv[1:], on_progress=say)
-    except (ArchiveError, ProcessingError) as error:
-        if single:
-            raise
-        return _Failure(target, error.message, error.remedy, error.exit_code)
+    if dry_run:
+        return plan_target(catalog, target, options)
+    return align_target(catalog, target, options, arguments=sys.argv[1:], on_progress=say)
 
 
-def _documents(
-    results: "list[TargetResult | _Failure]", targets: "list[Target]", pages: "Mapping[Target, Path]"
-) -> dict[str, list[dict[str, Any]]]:
-    documents: dict[str, list[dict[str, Any]]] = {_LISTS[target.scope]: [] for target in targets}
-    for result in results:
-        documents[_LISTS[result.target.scope]].append(_document(result, pages))
+def _documents(results: "_Results", pages: "Mapping[Target, Path]") -> dict[str, list[dict[str, Any]]]:
+    documents: dict[str, list[dict[str, Any]]] = {_LISTS[target.scope]: [] for target in results}
+    for target, result in results.items():
+        documents[_LISTS[target.scope]].append(_document(target, result, pages))
     return documents
 
 
-def _document(result: "TargetResult | _Failure", pages: "Mapping[Target, Path]") -> dict[str, Any]:
-    named: dict[str, Any] = {result.target.scope: result.target.name}
-    if result.target in pages:
-        named["report"] = pages[result.target]
-    if isinstance(result, _Failure):
-        return {**named, "outcome": "failed", "reason": result.reason, "run": None, "exposures": []}
+def _document(
+    target: "Target", result: "TargetResult | Failure", pages: "Mapping[Target, Path]"
+) -> dict[str, Any]:
+    named: dict[str, Any] = {target.scope: target.name}
+    if target in pages:
+        named["report"] = pages[target]
+    if isinstance(result, Failure):
+        reason = result.ending(target.name).reason
+        return {**named, "outcome": "failed", "reason": reason, "run": None, "exposures": []}
     return {
         **named,
         "outcome": result.outcome,
@@ -259,16 +253,16 @@ def _document(result: "TargetResult | _Failure", pages: "Mapping[Target, Path]")
     }
 
 
-def _print(results: "list[TargetResult | _Failure]", pages: "Mapping[Target, Path]") -> None:
-    for result in results:
-        if isinstance(result, _Failure):
-            say(f"{result.target.name}: {result.reason}")
+def _print(results: "_Results", pages: "Mapping[Target, Path]") -> None:
+    for target, result in results.items():
+        if isinstance(result, Failure):
+            click.echo(f"{target.name}: failed: {result.message}")
             continue
-        click.echo(f"{result.target.name}: {result.outcome}: {result.reason}")
+        click.echo(f"{target.name}: {result.outcome}: {result.reason}")
         for exposure in result.exposures:
             click.echo(f"    {exposure.rootname}  {_words(exposure)}")
-        if result.target in pages:
-            click.echo(f"    report: {pages[result.target]}")
+        if target in pages:
+            click.echo(f"    report: {pages[target]}")
 
 
 def _words(exposure: "ExposureResult") -> str:
@@ -284,8 +278,11 @@ def _words(exposure: "ExposureResult") -> str:
     return words
 
 
-def _exit_code(results: "list[TargetResult | _Failure]", dry_run: bool) -> int:
-    """0 where anything better is in force; else what went wrong, or 1."""
-    if dry_run or any(not isinstance(result, _Failure) and result.is_better for result in results):
-        return 0
-    return max((result.exit_code for result in results if isinstance(result, _Failure)), default=1)
+def _ending(target: "Target", result: "TargetResult | Failure") -> Ending:
+    """Well where something better is in force, or planned; else what went wrong, or refused."""
+    if isinstance(result, Failure):
+        return result.ending(target.name)
+    if result.is_better or result.outcome == "planned":
+        return Ending(target.name, result.outcome)
+    remedy = f"hapctl query why-visit-failed --param visit={target.name}" if target.visit else ""
+    return Ending(target.name, result.outcome, 1, result.reason, remedy)

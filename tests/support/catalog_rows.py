@@ -119,6 +119,7 @@ DEFAULTS: Mapping[str, Row] = {
         **{"inputs_sha256": sha, "parameters": {}, "parameters_sha256": SHA, "pixels_sha256": sha},
     },
     "product_input": {},
+    "product_claimed_input": {"number": 0, "file_name": "j8bt09jcq_flt.fits"},
     "product_exclusion": {"code": "no_frame", "reason": "no absolute frame"},
     "product_file": {**_FILE, "kind": "fits", "path": "/products/p.fits"},
     "product_file_check": {"state": "ok"},
@@ -129,11 +130,21 @@ DEFAULTS: Mapping[str, Row] = {
         **{"before_sha256": sha, "after_sha256": sha},
     },
     "file_change_undone": {"outcome": "restored"},
+    "recall": {"target": "run", "reason": "bad"},
+    "recall_release": {"reason": "a mistake"},  # so that what the rows below name may be in force
+    "recalled_file": {},
+    "recalled_query": {},
+    "recalled_solution": {},
+    "recalled_mask": {"was_current": True},
+    "recalled_product": {"was_current": True},
+    "recalled_product_dropped": {},
+    "recall_pending": {"moves": []},
 }
 # Optional references that a valid row of that kind has all the same.
 _FILLED = {
-    *(("product", "visit"), ("exposure", "proposal_id"), ("visit", "proposal_id")),
-    ("alignment_group", "visit"),
+    *(("product", "visit"), ("product", "policy_id"), ("exposure", "proposal_id")),
+    ("visit", "proposal_id"),
+    *(("alignment_group", "visit"), ("recall", "recalled_run_id")),
 }
 
 
