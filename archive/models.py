@@ -49,6 +49,17 @@ from hapctl.archive.models_observed import (
     wcs_location,
     wcs_solution,
 )
+from hapctl.archive.models_recalled import (
+    recall,
+    recall_pending,
+    recall_release,
+    recalled_file,
+    recalled_mask,
+    recalled_product,
+    recalled_product_dropped,
+    recalled_query,
+    recalled_solution,
+)
 
 __all__ = [
     "METADATA",
@@ -80,6 +91,15 @@ __all__ = [
     "product_pending",
     "projection_cell",
     "proposal",
+    "recall",
+    "recall_pending",
+    "recall_release",
+    "recalled_file",
+    "recalled_mask",
+    "recalled_product",
+    "recalled_product_dropped",
+    "recalled_query",
+    "recalled_solution",
     "reference_query",
     "reference_source",
     "run",

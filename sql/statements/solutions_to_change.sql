@@ -1,5 +1,9 @@
 -- What is to be put in force, what is now, and whether it would be in force without the other members of its group.
-SELECT c.exposure_id, c.solution_id, e.rootname, s.wcsname, s.problem, a.solution_id AS active_id,
+SELECT c.exposure_id, c.solution_id, e.rootname, s.wcsname,
+       coalesce(s.problem, (SELECT 'it was recalled: ' || string_agg(DISTINCT w.reason, '; ')
+                            FROM recalled_solution r JOIN recall_in_force w USING (recall_id)
+                            WHERE r.solution_id = c.solution_id)) AS problem,
+       a.solution_id AS active_id,
        a.frame AS active_frame, a.origin AS active_origin,
        CASE WHEN EXISTS (
            SELECT FROM wcs_solution o

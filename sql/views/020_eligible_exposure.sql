@@ -1,5 +1,5 @@
--- What would go into products now: not excluded, not withdrawn, with a solution in force and a current file. Of several
--- files of an exposure the CTE-corrected one is taken.
+-- What would go into products now: not excluded, not withdrawn, with a solution in force and a current file that was not
+-- recalled. Of several files of an exposure the CTE-corrected one is taken; where that was recalled, none is.
 CREATE OR REPLACE VIEW eligible_exposure AS
 SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter, e.exposure_time, e.t_mid,
        f.file_id, f.suffix, a.solution_id, s.wcsname,
@@ -16,6 +16,7 @@ CROSS JOIN LATERAL (
 ) f
 LEFT JOIN exposure_mask_current m ON m.exposure_id = e.exposure_id AND upper_inf(m.during)
 WHERE e.exclusion_code IS NULL
-  AND NOT EXISTS (SELECT FROM exposure_withdrawal w WHERE w.exposure_id = e.exposure_id AND upper_inf(w.during));
+  AND NOT EXISTS (SELECT FROM exposure_withdrawal w WHERE w.exposure_id = e.exposure_id AND upper_inf(w.during))
+  AND NOT EXISTS (SELECT FROM recalled_file r JOIN recall_in_force USING (recall_id) WHERE r.file_id = f.file_id);
 
 COMMENT ON VIEW eligible_exposure IS 'Exposures that may be mosaicked now, with file, solution and mask in force.';

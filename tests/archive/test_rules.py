@@ -60,8 +60,12 @@ def fresh(rows: Rows, table: str, **given: Any) -> Row:
         "file_location": {"path": "b.fits"},
         "exposure_file_current": {"suffix": "flc"},
     }
-    if table in ("product_input", "product_exclusion", "product_pending"):
+    if table in ("product_input", "product_exclusion", "product_pending", "product_claimed_input"):
         rows.add("product")
+    if table == "recall_release" or table.startswith("recalled_"):
+        rows.add("recall")
+    if table == "recalled_product_dropped":
+        rows.add("recalled_product")
     if table == "alignment_member":
         rows.add("alignment_group")
     if table in TIMED and "during" not in given:
@@ -228,6 +232,10 @@ def fitting(table: str, column: str) -> Row:
             **{"projection_cell": 5, "sky_cell_id": 5 * 441 + 18 * 21 + 7, "name": "skycell-p0005x08y19"}
         },
         ("product", "sky_cell_id"): {"kind": "layer", "visit": None},
+        **{
+            ("recall", f"{target}_id"): {"target": target, "recalled_run_id": None}
+            for target in ("file", "solution", "product")
+        },
         ("alignment_attempt", "solution_id"): {"outcome": "accepted"},
         ("alignment_attempt", "ladder_policy_id"): {"ladder_step": 1},
         ("wcs_location", "file_id"): {"place": "primary"},
@@ -245,7 +253,7 @@ def test_what_must_be_there_must_be_there(rows: Rows) -> None:
 def test_facts_are_append_only_for_their_owner_too(rows: Rows) -> None:
     query = text("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'")
     tables = set(rows.connection.scalars(query))
-    changing = {"exposure", "product_pending"}
+    changing = {"exposure", "product_pending", "recall_pending"}
     assert tables == set(DEFAULTS) - set(TIMED) - changing
     for table in sorted(tables):
         column = next(c.name for c in METADATA.tables[table].columns if c.identity is None)
@@ -299,6 +307,22 @@ def test_a_solution_with_a_problem_is_never_in_force(rows: Rows) -> None:
     assert "cannot be put in force: chips carry different WCSNAMEs" in told
 
 
+def test_what_was_recalled_is_not_in_force_until_the_release(rows: Rows) -> None:
+    exposure = rows.add("exposure", rootname="j8bt09jdq")["exposure_id"]
+    rows.add("wcs_solution")
+    rows.add("product_key")
+    rows.add("product")
+    tables = {"wcs_active": {"exposure_id": exposure}, "product_current": {}}
+    recall = rows.add("recall")
+    rows.add("recalled_solution")
+    rows.add("recalled_product")
+    for table, given in tables.items():
+        assert "it was recalled" in refusal_of_any(rows, table, rows.values(table, **given))
+    rows.add("recall_release", recall_id=recall["recall_id"])
+    for table, given in tables.items():
+        rows.add(table, **given)
+
+
 def refusal_of_any(rows: Rows, table: str, values: Row) -> str:
     with pytest.raises(DBAPIError) as caught, rows.connection.begin_nested():
         rows.insert(table, values)
@@ -315,7 +339,7 @@ def test_no_trigger_was_forgotten(rows: Rows) -> None:
     query = text("SELECT DISTINCT tgname FROM pg_trigger WHERE NOT tgisinternal")
     assert set(rows.connection.scalars(query)) == {
         *("append_only", "append_only_truncate", "closing_only", "closing_only_truncate", "consistent_only"),
-        "kept",
+        *("kept", "not_recalled"),
     }
 
 
