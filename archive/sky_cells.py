@@ -189,6 +189,21 @@ def cells_containing(ra: float, dec: float) -> list[SkyCell]:
     return sorted(found, key=lambda cell: cell.cell_id)
 
 
+def nearest_cell(ra: float, dec: float) -> SkyCell:
+    """Return, of the sky cells that hold a position (degrees), the one whose centre is nearest to it.
+
+    Raises
+    ------
+    CatalogUsageError
+        It is no position.
+    """
+    place = _unit_vectors(ra, dec)
+    return max(
+        cells_containing(ra, dec),
+        key=lambda cell: (float(_unit_vectors(*cell.centre) @ place), -cell.cell_id),
+    )
+
+
 def sky_cell(name: str) -> SkyCell:
     """Return the sky cell of that name (``skycell-`` may be left out).
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
+CdMatrix = tuple[float, float, float, float]
 WIDEST_FIELD = 60.0  # degrees from the tangent point: beyond, a TAN image is no picture any more
 
 
@@ -49,7 +50,7 @@ class OutputGrid:
 
     crval: tuple[float, float]
     crpix: tuple[float, float]
-    cd: tuple[float, float, float, float]
+    cd: CdMatrix
     shape: tuple[int, int]
 
     @property
@@ -152,13 +153,25 @@ def bounds_on_plane(
 def north_up_grid(
     chips: Sequence[ChipWcs], scale_arcsec: float | None = None, origin: LookupOrigin = "hst"
 ) -> OutputGrid:
-    """The north-up TAN grid that covers the distorted edges of chips.
+    """The north-up TAN grid that covers the distorted edges of chips: `oriented_grid` at position angle 0."""
+    return oriented_grid(chips, scale_arcsec, 0.0, origin)
+
+
+def oriented_grid(
+    chips: Sequence[ChipWcs],
+    scale_arcsec: float | None = None,
+    rotation: float | None = None,
+    origin: LookupOrigin = "hst",
+) -> OutputGrid:
+    """The TAN grid of an orientation that covers the distorted edges of chips.
 
     Parameters
     ----------
     chips : sequence of ChipWcs
     scale_arcsec : float, optional
         Side of an output pixel; IDCSCALE of the first chip by default (native scale).
+    rotation : float, optional
+        Position angle of the y axis, degrees; that of the first chip by default.
     origin : {"hst", "fits"}
         Where lookup tables begin.
 
@@ -178,19 +191,56 @@ def north_up_grid(
     scale = native_scale(chips[0]) if scale_arcsec is None else scale_arcsec
     if not (math.isfinite(scale) and scale > 0.0):
         raise UsageProblemError(f"a scale of {scale} arcsec per pixel", "give a positive scale")
-    step = storable(scale / 3600.0)
-    low_xi, high_xi, low_eta, high_eta = bounds_on_plane(mean := mean_direction(ra, dec), ra, dec)
-    middle = plane_to_sky(mean, 0.5 * (low_xi + high_xi), 0.5 * (low_eta + high_eta))
-    centre = storable(float(middle[0])), storable(float(middle[1]))
-    low_xi, high_xi, low_eta, high_eta = bounds_on_plane(centre, ra, dec)
-    left, right = math.ceil(high_xi / step - 0.5), math.ceil(-low_xi / step - 0.5)
-    below, above = math.ceil(-low_eta / step - 0.5), math.ceil(high_eta / step - 0.5)
-    return OutputGrid(
-        crval=centre,
-        crpix=(left + 1.0, below + 1.0),
-        cd=(-step, 0.0, 0.0, step),
-        shape=(below + above + 1, left + right + 1),
-    )
+    cd = turned_cd(scale, position_angle(chips[0]) if rotation is None else rotation)
+    return covering_grid(middle_of(ra, dec, cd), cd, ra, dec)
+
+
+def position_angle(chip: ChipWcs) -> float:
+    """Position angle of the y axis of a chip, degrees east of north (ORIENTAT)."""
+    (_, cd12), (_, cd22) = np.asarray(chip.cd_matrix, dtype=np.float64)
+    return math.degrees(math.atan2(cd12, cd22))
+
+
+def turned_cd(scale_arcsec: float, rotation: float = 0.0) -> CdMatrix:
+    """CD of square pixels, east to the left of north, whose y axis lies at a position angle (degrees)."""
+    step, angle = scale_arcsec / 3600.0, math.radians(rotation)
+    sine, cosine = math.sin(angle), math.cos(angle)
+    return (storable(-step * cosine), storable(step * sine), storable(step * sine), storable(step * cosine))
+
+
+def middle_of(ra: NDArray[np.float64], dec: NDArray[np.float64], cd: CdMatrix) -> tuple[float, float]:
+    """The middle (RA, Dec, degrees) of the rectangle along the axes of a CD matrix that holds positions."""
+    mean = mean_direction(ra, dec)
+    bounds_on_plane(mean, ra, dec)  # refuses positions that lie too far apart
+    x, y = OutputGrid(mean, (1.0, 1.0), cd, (1, 1)).sky_to_pixel(ra, dec)
+    x_middle, y_middle = 0.5 * (x.min() + x.max()), 0.5 * (y.min() + y.max())
+    found = plane_to_sky(mean, cd[0] * x_middle + cd[1] * y_middle, cd[2] * x_middle + cd[3] * y_middle)
+    return storable(float(found[0])), storable(float(found[1]))
+
+
+def covering_grid(
+    crval: tuple[float, float], cd: CdMatrix, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> OutputGrid:
+    """The smallest grid that holds positions and has a tangent point as the centre of a pixel, inside or not.
+
+    Parameters
+    ----------
+    crval : tuple of float
+        Tangent point (RA, Dec), degrees.
+    cd : tuple of 4 float
+        Degrees per pixel.
+    ra, dec : ndarray, shape (n,), float64
+        Degrees.
+    """
+    bounds_on_plane(crval, ra, dec)
+    x, y = OutputGrid(crval, (1.0, 1.0), cd, (1, 1)).sky_to_pixel(ra, dec)
+    (left, right), (below, above) = pixel_range(x), pixel_range(y)
+    return OutputGrid(crval, (1.0 - left, 1.0 - below), cd, (above - below + 1, right - left + 1))
+
+
+def pixel_range(along: NDArray[np.float64]) -> tuple[int, int]:
+    """First and last pixel that positions fall into; an upper edge belongs to the pixel below it."""
+    return math.floor(float(along.min()) + 0.5), math.ceil(float(along.max()) - 0.5)
 
 
 def storable(value: float) -> float:

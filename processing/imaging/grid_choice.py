@@ -21,9 +21,10 @@ from hapctl.processing.imaging.grid import (
     edges_on_sky,
     native_scale,
     north_up_grid,
+    oriented_grid,
     storable,
+    turned_cd,
 )
-from hapctl.processing.imaging.oriented_grid import oriented_grid, turned_cd
 from hapctl.processing.imaging.parameters import FinalParameters
 
 _WITH_EXTENSION = re.compile(r"(?P<file>.+?)\[(?P<extension>[^\[\]]+)\]$")

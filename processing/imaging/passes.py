@@ -22,10 +22,9 @@ from hapctl.processing.imaging.compare_pass import (
     compare_with_plane,
 )
 from hapctl.processing.imaging.drizzle import Band, Drizzle, Room, default_band_rows, prepare_drizzle
-from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.grid import OutputGrid, oriented_grid
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.observer import Observer
-from hapctl.processing.imaging.oriented_grid import oriented_grid
 from hapctl.processing.imaging.parallel import parts_in_order
 from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParameters
 from hapctl.processing.imaging.plane_store import IN_MEMORY_BYTES, MASKS_IN_MEMORY_BYTES, new_plane

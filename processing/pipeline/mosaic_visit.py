@@ -1,4 +1,7 @@
-"""`mosaic --visit`: exposure, filter and total products of a visit, on one north-up grid a detector."""
+"""`mosaic --visit`: exposure, filter and total products of a visit, on one north-up grid a detector.
+
+The grids of its detectors share tangent point and orientation.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -13,9 +16,10 @@ from hapctl.archive.products import (
     left_out_exposures,
     visit_exists,
 )
+from hapctl.archive.sky_cells import nearest_cell
 from hapctl.processing.errors import NothingLeftError
 from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, Level
-from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
+from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.product_names import (
     Suffix,
@@ -24,6 +28,7 @@ from hapctl.processing.imaging.product_names import (
     product_suffix,
     total_product_name,
 )
+from hapctl.processing.imaging.visit_grid import native_grids, nested_grids, tangent_point
 from hapctl.processing.pipeline.build_product import software_name
 from hapctl.processing.pipeline.mosaic_run import MosaicReport, Target, run_mosaic
 from hapctl.processing.pipeline.open_exposures import OpenExposures
@@ -98,10 +103,28 @@ def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> lis
             f"{reasons_in_words(left_out)}"
         )
     choice = chosen_by_policy(eligible, options.wcs_policy, f"visit {visit}")
+    grids = visit_grids(opened, eligible, options)
     planned: list[PlannedProduct] = []
     for detector in sorted({exposure.detector for exposure in choice.used}):
-        planned += _Detector(opened, options, visit, detector, eligible, left_out, choice).products()
+        one = _Detector(options, visit, detector, grids[detector], eligible, left_out, choice)
+        planned += one.products()
     return planned
+
+
+def visit_grids(
+    opened: OpenExposures, members: Sequence[EligibleExposure], options: MosaicOptions
+) -> dict[str, OutputGrid]:
+    """Return the grid of each detector of a visit; all eligible exposures of all detectors define them."""
+    chips = {
+        detector: opened.chip_wcs([one for one in members if one.detector == detector])
+        for detector in sorted({one.detector for one in members})
+    }
+    if options.grid == "native":
+        return native_grids(chips, NATIVE_SCALE_ARCSEC, options.origin)
+    centre = tangent_point([chip for some in chips.values() for chip in some], options.origin)
+    tile = nearest_cell(*centre)
+    fine = OutputGrid(tile.crval, tile.crpix, tile.cd, tile.shape)
+    return nested_grids(chips, fine, options.origin)
 
 
 def reasons_in_words(left_out: Sequence[LeftOutExposure]) -> str:
@@ -136,10 +159,10 @@ class _Detector:
 
     def __init__(
         self,
-        opened: OpenExposures,
         options: MosaicOptions,
         visit: str,
         detector: str,
+        grid: OutputGrid,
         eligible: Sequence[EligibleExposure],
         left_out: Sequence[LeftOutExposure],
         choice: Choice,
@@ -147,15 +170,13 @@ class _Detector:
         self.options = options
         self.visit = visit
         self.choice = choice
-        # all eligible exposures define the grid, whatever the policy leaves out: it stays the same
-        self.members = tuple(one for one in eligible if one.detector == detector)
+        self.grid = grid
+        # all eligible exposures of the visit define its grids, whatever the policy leaves out: they stay
+        self.members = tuple(eligible)
         self.used = tuple(one for one in choice.used if one.detector == detector)
         self.refused = tuple(one for one in choice.left_out if one.detector == detector)
         self.left_out = tuple(one for one in left_out if one.detector == detector)
         self.uncorrected = uncorrected_among(self.used)
-        self.grid: OutputGrid = north_up_grid(
-            opened.chip_wcs(self.members), NATIVE_SCALE_ARCSEC[detector], options.origin
-        )
 
     def products(self) -> list[PlannedProduct]:
         """Return exposure products, filter products and the total."""

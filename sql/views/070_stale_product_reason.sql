@@ -1,7 +1,7 @@
 -- A current product is stale when what would go in now differs from what went in (either way round), when the policy
--- (parameters and software) changed, or when its file was seen missing or damaged. Grids: the products of a visit and
--- detector share one grid made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id] of each, so
--- a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
+-- (parameters and software) changed, or when its file was seen missing or damaged. Grids: those of a visit's detectors
+-- share a tangent point, so they are made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id]
+-- of each, so a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
 -- Each of the two subqueries is named once: a condition on product_id then reaches the tables and is answered by index.
 CREATE OR REPLACE VIEW stale_product_reason AS
 WITH input AS (
@@ -60,7 +60,7 @@ JOIN product q USING (product_id)
 WHERE p.visit IS NOT NULL
   AND q.grid -> 'members' IS DISTINCT FROM (
       SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id)
-      FROM eligible_exposure e WHERE e.visit = p.visit AND e.detector = p.detector)
+      FROM eligible_exposure e WHERE e.visit = p.visit)
 UNION ALL
 SELECT p.product_id, 'policy', 'the policy of products (parameters or software) changed'
 FROM current_product p
