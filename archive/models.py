@@ -60,6 +60,7 @@ from hapctl.archive.models_recalled import (
     recalled_query,
     recalled_solution,
 )
+from hapctl.archive.models_work import work_batch, work_unit, work_unit_end, work_unit_start
 
 __all__ = [
     "METADATA",
@@ -112,4 +113,8 @@ __all__ = [
     "wcs_chip",
     "wcs_location",
     "wcs_solution",
+    "work_batch",
+    "work_unit",
+    "work_unit_end",
+    "work_unit_start",
 ]

@@ -68,6 +68,10 @@ def fresh(rows: Rows, table: str, **given: Any) -> Row:
         rows.add("recalled_product")
     if table == "alignment_member":
         rows.add("alignment_group")
+    if table == "work_batch":
+        rows.add("run")
+    if table == "work_unit_end":
+        rows.add("work_unit")
     if table in TIMED and "during" not in given:
         given = {
             "during": past(EPOCH - 2 * DAY, EPOCH - DAY),
@@ -135,6 +139,8 @@ UNIQUE: dict[str, Row] = {
     "archive_root_path_one": {"during": in_force(EPOCH + DAY)},
     "file_location_one": {"during": in_force(EPOCH + DAY)},
     "wcs_active_now": {"during": in_force(EPOCH + DAY)},
+    "work_batch_run_id_key": {},
+    "work_unit_batch_id_name_key": {"number": 0},
 }
 
 

@@ -139,6 +139,13 @@ DEFAULTS: Mapping[str, Row] = {
     "recalled_product": {"was_current": True},
     "recalled_product_dropped": {},
     "recall_pending": {"moves": []},
+    "work_batch": {"command": "mosaic", "workers": 1},
+    "work_unit": {
+        **{"number": lambda: next(_numbers), "name": lambda: f"mosaic visit {next(_numbers)}"},
+        **{"action": "mosaic", "target": {"visit": "j8bt09"}},
+    },
+    "work_unit_start": {"host": "h", "pid": 1, "backend_pid": 1, "backend_start": EPOCH},
+    "work_unit_end": {"status": "done", "exit_code": 0, "seconds": 1.0, "peak_memory_bytes": 1},
 }
 # Optional references that a valid row of that kind has all the same.
 _FILLED = {

@@ -225,6 +225,16 @@ CHECKS: list[Case] = [
     ("recall_of_one_thing", "recall", {"target": "file"}),
     ("recall_of_one_thing", "recall", {"recalled_run_id": None}),
     ("recalled_solution_origin_known", "recalled_solution", {"origin": "nonsense"}),
+    *each("", work_batch="command scheduler", work_unit="name action"),
+    *each(0, work_batch="workers", work_unit="memory_bytes"),
+    *each(-1, work_unit="number seconds", work_unit_end="seconds peak_memory_bytes"),
+    ("work_batch_here_or_there", "work_batch", {"workers": None}),
+    ("work_batch_here_or_there", "work_batch", {"scheduler": "tcp://host:8786"}),
+    ("work_unit_needs_earlier", "work_unit", {"number": 3, "needs": [1, 3]}),
+    ("work_unit_end_status_check", "work_unit_end", {"status": "nonsense", "exit_code": 1}),
+    ("work_unit_end_exit_code_check", "work_unit_end", {"status": "failed", "exit_code": 256}),
+    ("work_unit_end_well", "work_unit_end", {"exit_code": 1}),
+    ("work_unit_end_well", "work_unit_end", {"status": "failed"}),
 ]
 # A change of one column may offend two rules; the server names the first by the alphabet.
 ALSO = {
@@ -241,4 +251,5 @@ ALSO = {
     "run_end_outcome_check": "run_end_check",
     "recall_target_known": "recall_of_one_thing",
     "product_origin_check": "product_made_by_policy",
+    "work_batch_scheduler_check": "work_batch_here_or_there",
 }
