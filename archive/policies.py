@@ -138,6 +138,18 @@ def named_policy(connection: Connection, kind: PolicyKind, name: str) -> PolicyR
     return PolicyRow(**row)
 
 
+def policy_numbered(connection: Connection, kind: PolicyKind, policy_id: int) -> PolicyRow:
+    """Return a policy by its ``policy_id``; NotInCatalogError where there is none of that kind."""
+    row = (
+        execute(connection, "policy_numbered", {"kind": kind, "policy_id": policy_id})
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise NotInCatalogError(f"no {kind} policy with policy_id {policy_id} in the catalog")
+    return PolicyRow(**row)
+
+
 def list_policies(connection: Connection, kind: PolicyKind | None = None) -> list[PolicyLine]:
     """Return all policies, or those of a kind, by kind, name and version."""
     rows = execute(connection, "list_policies", {"kind": kind})

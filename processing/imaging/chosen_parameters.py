@@ -13,11 +13,12 @@ from pathlib import Path
 from hapctl.processing.astrometry.fits_structure import number
 from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, drizzle_defaults
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC
 from hapctl.processing.imaging.files_description import detector_of, filter_of
 from hapctl.processing.imaging.input_files import InputExposure
 from hapctl.processing.imaging.parameter_import import import_cfg, import_mdriztab
 from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
+from hapctl.processing.imaging.product_seed import drizzle_defaults
 from hapctl.processing.parameter_cfg import Imported
 from hapctl.processing.parameter_file import Change, changed, parse_setting, read_parameter_file
 

@@ -36,7 +36,7 @@ from hapctl.processing.imaging.passes import (
 from hapctl.processing.imaging.product_file import file_sha256
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.pipeline.open_exposures import OpenExposures
-from hapctl.processing.pipeline.planned import MosaicOptions, drizzle_parameters
+from hapctl.processing.pipeline.planned import MosaicOptions, comparison_parameters
 from hapctl.processing.pipeline.publish import aside, sync_folder
 
 MASK_ENGINE = 2
@@ -85,9 +85,8 @@ def mask_groups(exposures: Sequence[EligibleExposure], options: MosaicOptions) -
 
 def _group(members: list[EligibleExposure], options: MosaicOptions) -> MaskGroup:
     exposures = tuple(sorted(members, key=lambda exposure: exposure.rootname))
-    drizzle = drizzle_parameters(options, "filter", exposures)
-    steps = asdict(drizzle)
-    parameters = {"engine": MASK_ENGINE, **{name: steps[name] for name in _MASK_STEPS}}
+    drizzle = comparison_parameters(options, exposures)
+    parameters = mask_parameters(drizzle)
     inputs = [
         [exposure.rootname, exposure.file_sha256, exposure.transformation_sha256] for exposure in exposures
     ]
@@ -98,6 +97,12 @@ def _group(members: list[EligibleExposure], options: MosaicOptions) -> MaskGroup
         parameters_sha256(parameters),
         parameters_sha256({"exposures": inputs}),
     )
+
+
+def mask_parameters(drizzle: DrizzleParameters) -> dict[str, object]:
+    """Return all that masks depend on but their inputs, as plain data."""
+    steps = asdict(drizzle)
+    return {"engine": MASK_ENGINE, **{name: steps[name] for name in _MASK_STEPS}}
 
 
 def memory_of_group(opened: OpenExposures, group: MaskGroup, options: MosaicOptions) -> MemoryPlan:

@@ -12,7 +12,6 @@ from typing import Any
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.locks import advisory_lock
-from hapctl.archive.policies import ensure_policy, policy_in_force
 from hapctl.archive.products import EligibleExposure, MaskRow, eligible_exposures
 from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.errors import NothingLeftError, TooLargeError, UsageProblemError
@@ -32,8 +31,8 @@ from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
     memory_of_product,
-    policy_content,
 )
+from hapctl.processing.pipeline.product_policies import RulesInForce, ensure_rules, rules_in_force
 from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
 from hapctl.processing.pipeline.workshop import Workshop
@@ -43,12 +42,15 @@ POLICY_NAME = "hap"
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked for: a visit or a tile, its lock, its parameters, and how its products are planned."""
+    """What is asked for: a visit or a tile, its lock, its parameters, and how its products are planned.
+
+    ``plan`` is given the open exposures, and the options with the rules of products in force.
+    """
 
     kind: str
     name: str
     parameters: Mapping[str, Any]
-    plan: Callable[[OpenExposures], list[PlannedProduct]]
+    plan: Callable[[OpenExposures, MosaicOptions], list[PlannedProduct]]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class _Work:
     opened: OpenExposures
     target: Target
     options: MosaicOptions
+    policy: RulesInForce
     observer: Observer
     clock: Stopwatch
 
@@ -99,14 +102,19 @@ def run_mosaic(
     """Plan, and unless it is a dry run make, the products of a target."""
     if dry_run:
         with OpenExposures(catalog, options.origin) as opened:
-            return _plan(opened, target, options)
+            with catalog.begin() as connection:
+                policy = rules_in_force(connection)
+            return _plan(opened, target, replace(options, rules=policy.rules), policy)
     parameters = {**target.parameters, **options.as_parameters()}
     with (
         recorded_run(catalog, "mosaic", parameters, arguments) as run,
         OpenExposures(catalog, options.origin) as opened,
     ):
         settled = settle_pending(catalog, run)
-        work = _Work(run, opened, target, options, observer or Observer(), Stopwatch())
+        with catalog.begin() as connection:
+            policy = ensure_rules(connection, run.id)
+        options = replace(options, rules=policy.rules)
+        work = _Work(run, opened, target, options, policy, observer or Observer(), Stopwatch())
         with advisory_lock(run, target.kind, target.name), _full_disk_told():
             report = replace(_make(work), run=run.id, settled=settled, seconds=work.clock.seconds())
         run.summary |= _figures(report)
@@ -150,7 +158,7 @@ def parameters_of(products: Sequence[ProductResult]) -> list[dict[str, Any]]:
 def _make(work: _Work) -> MosaicReport:
     target, options = work.target, work.options
     try:
-        planned = target.plan(work.opened)
+        planned = target.plan(work.opened, options)
         made = _made(work, planned)
     except NothingLeftError:
         retired = _left_behind(work.opened.catalog, work.run.id, target, (), options)
@@ -176,10 +184,7 @@ def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]
     catalog, options = work.opened.catalog, work.options
     _check_folder(options.output)
     _check_limits(work.opened, planned, options)
-    with catalog.begin() as connection:
-        content = policy_content(software_name())
-        policy_id = ensure_policy(connection, work.run.id, "products", POLICY_NAME, content)
-    masks = _masks(work, planned)
+    masks, policy_id = _masks(work, planned), work.policy.policy_id
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
     return [make_or_keep(shop, one, _colours(one, planned, options)) for one in planned]
 
@@ -201,26 +206,26 @@ def _visits(planned: Sequence[PlannedProduct]) -> list[str]:
     return sorted({exposure.visit for one in planned for exposure in one.exposures})
 
 
-def _plan(opened: OpenExposures, target: Target, options: MosaicOptions) -> MosaicReport:
+def _plan(
+    opened: OpenExposures, target: Target, options: MosaicOptions, policy: RulesInForce
+) -> MosaicReport:
     try:
-        planned = target.plan(opened)
+        planned = target.plan(opened, options)
     except NothingLeftError:
         to_retire = _left_behind(opened.catalog, None, target, (), options)
         if not to_retire:
             raise
         return MosaicReport(tuple(to_retire))
-    results, to_make = _planned_results(opened, planned, options)
+    results, to_make = _planned_results(opened, planned, options, policy.policy_id)
     to_retire = _left_behind(opened.catalog, None, target, planned, options)
     return MosaicReport((*results, *to_retire), masks_to_make=tuple(sorted(to_make)))
 
 
 def _planned_results(
-    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
+    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions, policy_id: int
 ) -> tuple[list[ProductResult], dict[str, MemoryPlan]]:
     catalog = opened.catalog
     known, to_make = _known_masks(opened, planned, options)
-    with catalog.begin() as connection:
-        policy_id = policy_in_force(connection, "products", POLICY_NAME, policy_content(software_name()))
     results = []
     for one in planned:
         needed = [to_make[name.rootname] for name in one.exposures if name.rootname in to_make]

@@ -84,7 +84,7 @@ def mosaic_visit(
         More memory or disk would be needed than allowed.
     """
     visit = visit.lower()
-    target = Target("visit", visit, {"visit": visit}, lambda opened: plan_visit(opened, visit, options))
+    target = Target("visit", visit, {"visit": visit}, lambda opened, ruled: plan_visit(opened, visit, ruled))
     return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments, observer=observer)
 
 

@@ -1,7 +1,7 @@
 """What a mosaic command is going to make, before it makes it: products, inputs, addresses, sizes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -9,16 +9,13 @@ from typing import Any, Literal
 from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
 from hapctl.archive.runs import parameters_sha256
 from hapctl.processing.astrometry.solution import LookupOrigin
-from hapctl.processing.imaging.defaults import (
-    NATIVE_SCALE_ARCSEC,
-    UVIS_CHANGE_MJD,
-    Level,
-    drizzle_defaults,
-)
+from hapctl.processing.imaging.defaults import Level
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_description import Kind, context_planes
+from hapctl.processing.imaging.product_rules import ChosenRules, ProductCase, ProductRules
+from hapctl.processing.imaging.product_seed import hap_rules
 from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
 
 GridChoice = Literal["native", "nested"]
@@ -57,6 +54,8 @@ class MosaicOptions:
         Layers and mosaics of a field are made apart for each.
     keep_replaced : bool
         Files of products that are replaced are kept beside the new ones.
+    rules : ProductRules
+        Of the policy of products; a run takes those in force (`product_policies`).
     """
 
     home: Path
@@ -72,6 +71,7 @@ class MosaicOptions:
     compress: Compression | None = None
     split_by: Split | None = None
     keep_replaced: bool = False
+    rules: ProductRules = field(default_factory=hap_rules, repr=False)
 
     def request(self) -> dict[str, Any]:
         """Return what a product was asked for with, but for its folder: the product keeps it.
@@ -101,7 +101,7 @@ class MosaicOptions:
         return replace(MosaicOptions(self.home, output), **asked, **self._of_the_machine())
 
     def _of_the_machine(self) -> dict[str, Any]:
-        names = ("threads", "memory_limit", "keep_replaced")
+        names = ("threads", "memory_limit", "keep_replaced", "rules")
         return {name: getattr(self, name) for name in names}
 
     def as_parameters(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class PlannedProduct:
     full_pixels : int
         What NPIXFRAC refers to.
     members : tuple of EligibleExposure
-        Those that define the grid of a visit; empty for a layer.
+        All exposures of a visit, which define its grids; empty for a layer.
     exposures : tuple of EligibleExposure
         The inputs, by rootname.
     exclusions : tuple of NewExclusion
@@ -142,6 +142,11 @@ class PlannedProduct:
         All that bears on its pixels but the inputs.
     label : str
         Which part of a split layer or mosaic it is; empty: all of it.
+    region : mapping
+        Of a mosaic of a field: the field and the HEALPix cells it touches, which the catalog keeps with the
+        grid.
+    data_pixels : int
+        Pixels of the part that may hold data; 0: all.
     """
 
     kind: Kind
@@ -162,6 +167,8 @@ class PlannedProduct:
     drizzle: DrizzleParameters
     parameters: Mapping[str, Any]
     label: str = ""
+    region: Mapping[str, Any] = field(default_factory=dict)
+    data_pixels: int = 0
 
     @property
     def parameters_sha256(self) -> str:
@@ -194,9 +201,10 @@ class PlannedProduct:
         return asdict(self.grid)
 
     def catalog_grid(self) -> dict[str, Any]:
-        """Return the grid as the catalog keeps it; of a visit with the members that define it."""
+        """Return the grid as the catalog keeps it; of a visit with the members that define it, of a field
+        with the field."""
         if self.visit is None:
-            return self.grid_row()
+            return {**self.grid_row(), **self.region}
         members = sorted([one.exposure_id, one.solution_id] for one in self.members)
         return {**self.grid_row(), "members": members}
 
@@ -214,16 +222,33 @@ def _address(exposure: EligibleExposure) -> list[str]:
 def drizzle_parameters(
     options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]
 ) -> DrizzleParameters:
-    """Return how a product of the exposures of one detector is drizzled, or how they are compared.
+    """Return how a product of the exposures of one detector is drizzled."""
+    chosen = chosen_rules(options, level, exposures)
+    return replace(chosen.drizzle, lookup_origin=options.origin)
 
-    The exposures of a filter are compared by the parameters of the level ``filter``.
-    """
+
+def comparison_parameters(options: MosaicOptions, exposures: Sequence[EligibleExposure]) -> DrizzleParameters:
+    """Return how the exposures of a filter are compared: by the rules alone, for all products share masks."""
+    return drizzle_parameters(replace(options, settings=(), pixfrac=None), "filter", exposures)
+
+
+def chosen_rules(options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]) -> ChosenRules:
+    """Return the parameters of a product of some exposures, and which rules and settings made them so."""
+    pixfrac = () if options.pixfrac is None else (f"final.pixfrac={options.pixfrac!r}",)
+    return options.rules.chosen(product_case(level, exposures), (*options.settings, *pixfrac))
+
+
+def product_case(level: Level, exposures: Sequence[EligibleExposure]) -> ProductCase:
+    """Return what the rules look at of a product of the exposures of one detector."""
     filters = {one.filter for one in exposures}
-    deepest = max(sum(one.filter == name for one in exposures) for name in filters)
-    start = min(exposure.mjd_start for exposure in exposures)
-    chosen = drizzle_defaults(exposures[0].detector, start, level, deepest, exposures[0].filter)
-    final = chosen.final if options.pixfrac is None else replace(chosen.final, pixfrac=options.pixfrac)
-    return replace(chosen, final=final, lookup_origin=options.origin)
+    return ProductCase(
+        detector=exposures[0].detector,
+        level=level,
+        exposures=max(sum(one.filter == name for one in exposures) for name in filters),
+        start_mjd=min(exposure.mjd_start for exposure in exposures),
+        filter=exposures[0].filter,
+        visits=tuple(sorted({one.visit for one in exposures})),
+    )
 
 
 def product_parameters(drizzle: DrizzleParameters, masked: bool, software: str) -> dict[str, Any]:
@@ -241,26 +266,6 @@ def product_parameters(drizzle: DrizzleParameters, masked: bool, software: str) 
         "final": asdict(final),
         "cosmic_ray_masks": masked,
         "lookup_origin": drizzle.lookup_origin,
-    }
-
-
-def policy_content(software: str) -> dict[str, Any]:
-    """Return the policy of products: parameters by detector and number of exposures, and the software."""
-    levels: tuple[Level, ...] = ("exposure", "filter", "total", "layer")
-    cases = [(name, name, UVIS_CHANGE_MJD, "") for name in NATIVE_SCALE_ARCSEC]
-    cases += [("UVIS before 2012-11-08", "UVIS", 0.0, ""), ("SBC in f115lp", "SBC", 0.0, "f115lp")]
-    return {
-        "software": software,
-        "engine": ENGINE,
-        "native_scale_arcsec": NATIVE_SCALE_ARCSEC,
-        "detectors": {
-            f"{name}, {level}, {number} exposures": asdict(
-                drizzle_defaults(detector, mjd, level, number, filter_name)
-            )
-            for name, detector, mjd, filter_name in cases
-            for level in levels
-            for number in (1, 2, 3, 4, 6)
-        },
     }
 
 

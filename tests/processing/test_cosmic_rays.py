@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hapctl.processing.imaging.defaults import drizzle_defaults
 from hapctl.processing.imaging.passes import Comparison, compare_exposures, measure_exposures
+from hapctl.processing.imaging.product_seed import drizzle_defaults
 from scipy import ndimage
 from support.image_files import RayedExposures, random_stars, rayed_exposures
 

@@ -2,8 +2,9 @@
 
 import pytest
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, UVIS_CHANGE_MJD, Level, drizzle_defaults
+from hapctl.processing.imaging.defaults import NATIVE_SCALE_ARCSEC, UVIS_CHANGE_MJD, Level
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.product_seed import drizzle_defaults
 
 
 def after(detector: str, level: Level, exposures: int, filter_name: str = "") -> DrizzleParameters:

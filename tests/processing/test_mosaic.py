@@ -517,7 +517,7 @@ def test_other_defaults_make_products_again_for_one_reason(
     ingested: Runner, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mosaic(ingested, "--visit", "jhap01")
-    monkeypatch.setattr("hapctl.processing.pipeline.mosaic_run.software_name", lambda: "hapctl 99")
+    monkeypatch.setattr("hapctl.processing.pipeline.product_policies.software_name", lambda: "hapctl 99")
     planned = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
     made = mosaic(ingested, "--visit", "jhap01")
     changed = "the policy of products (parameters or software) changed"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hapctl.processing.imaging.defaults import drizzle_defaults
 from hapctl.processing.imaging.grid import north_up_grid
 from hapctl.processing.imaging.mask_file import PackedMask
 from hapctl.processing.imaging.passes import compare_exposures, drizzle_exposures, measure_exposures
+from hapctl.processing.imaging.product_seed import drizzle_defaults
 from scipy import ndimage
 from support.image_files import Stars, rayed_exposures
 

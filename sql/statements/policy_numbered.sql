@@ -1,0 +1,1 @@
+SELECT policy_id, name, version, content FROM policy WHERE kind = :kind AND policy_id = :policy_id
