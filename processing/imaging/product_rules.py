@@ -21,9 +21,6 @@ from hapctl.processing.parameter_values import Parameter, Value
 FilterKind = Literal["plain", "polariser", "grism", "ramp", "quad"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 KINDS: tuple[FilterKind, ...] = get_args(FilterKind)
-COMPARISON_STEPS = ("static_mask", "separate", "median", "blot", "cosmic_rays")
-"""Steps that find cosmic rays: their parameters are those of masks, which all products share."""
-
 _OF_THE_GRID = ("scale", "rotation", "reference", "ra", "dec", "shape", "crpix")
 _NOT_OF_PRODUCTS: Mapping[str, str] = {
     **{f"final.{name}": "the grid of a product is that of its visit, tile or field" for name in _OF_THE_GRID},
@@ -314,33 +311,6 @@ def product_parameter(name: str) -> Parameter:
     if name in _NOT_OF_PRODUCTS:
         raise UsageProblemError(f"{name} is no parameter of products", _NOT_OF_PRODUCTS[name])
     return parameter
-
-
-def product_setting(text: str) -> Change:
-    """Read ``step.name=value``, a setting for single products: of their sky and their final image.
-
-    Raises
-    ------
-    UsageProblemError
-        It is no setting, or its value will not do; or it is one of the steps that find cosmic rays, whose
-        masks all products share.
-    """
-    change = parse_setting(DRIZZLE, text)
-    check_product_setting(change.parameter, text)
-    return change
-
-
-def check_product_setting(parameter: Parameter, what: str) -> None:
-    """Refuse a parameter that can't be set for single products (`product_setting`)."""
-    try:
-        product_parameter(parameter.full_name)
-    except UsageProblemError as error:
-        raise UsageProblemError(f"{what}: {error.message}", error.remedy) from error
-    if parameter.step in COMPARISON_STEPS:
-        raise UsageProblemError(
-            f"{what}: cosmic-ray masks are shared by all products, so {parameter.step} is set by a rule",
-            f"hapctl params set {parameter.full_name}=... with --visit, --detector or --filter",
-        )
 
 
 _LISTS: Mapping[str, tuple[str, ...]] = {

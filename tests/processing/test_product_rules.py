@@ -10,7 +10,6 @@ from hapctl.processing.imaging.product_rules import (
     Condition,
     ProductCase,
     ProductRule,
-    product_setting,
     rules_from_content,
 )
 from hapctl.processing.imaging.product_seed import drizzle_defaults, hap_rules
@@ -122,11 +121,3 @@ def test_two_rules_of_one_name_are_refused() -> None:
     good = {"name": "good", "set": {"final.pixfrac": 0.5}}
     with pytest.raises(UsageProblemError, match="stands before"):
         rules_from_content([good, good])
-
-
-def test_settings_of_the_comparison_are_refused_for_single_products() -> None:
-    """All products share the masks: a setting for one of them would make the others stale, and so on."""
-    with pytest.raises(UsageProblemError, match="shared by all products") as refused:
-        product_setting("cosmic_rays.snr=5 4")
-    assert "hapctl params set cosmic_rays.snr" in refused.value.remedy
-    assert product_setting("final.kernel=point").value == "point"
