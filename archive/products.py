@@ -88,6 +88,14 @@ class NewMask:
 
 
 @dataclass(frozen=True)
+class StaleReason:
+    """Why a product is not what would be made now, as a code and in words."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ProductInForce:
     """The product in force at a place; ``files`` maps fits and preview to path, sha256 and size."""
 
@@ -277,11 +285,11 @@ def product_in_force(connection: Connection, folder: str, name: str) -> ProductI
     return None if row is None else ProductInForce(**row)
 
 
-def stale_reasons(connection: Connection, product_ids: Iterable[int]) -> dict[int, list[str]]:
+def stale_reasons(connection: Connection, product_ids: Iterable[int]) -> dict[int, list[StaleReason]]:
     """Return why each of these products is stale; products that are not stale are left out."""
-    reasons: dict[int, list[str]] = {}
+    reasons: dict[int, list[StaleReason]] = {}
     for row in connection.execute(_statement("stale_reasons"), {"product_ids": list(product_ids)}):
-        reasons.setdefault(int(row.product_id), []).append(str(row.reason))
+        reasons.setdefault(int(row.product_id), []).append(StaleReason(str(row.code), str(row.reason)))
     return reasons
 
 

@@ -1,24 +1,38 @@
-"""``hapctl mosaic``: the products of visits and the layers of sky tiles."""
+"""``hapctl mosaic``: the products of visits and the layers of sky tiles; what is stale, made again."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 from hapctl.cli.output import json_option, print_json
+from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
+from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hapctl.archive.database import Catalog
+    from hapctl.archive.target_selection import VisitChoice
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
+    from hapctl.processing.imaging.observer import Observer
     from hapctl.processing.pipeline.mosaic_run import MosaicReport
     from hapctl.processing.pipeline.planned import MosaicOptions
     from hapctl.processing.pipeline.wcs_policy import WcsPolicy
 
+    Job = Callable[..., MosaicReport]
+
 _CHOICES = ("pixfrac",)
 """Options of the command that are fields of MosaicOptions under the same name."""
 
+_REQUEST = ("wcs_policy", "lookup_origin", *_CHOICES)
+"""Options that say how products are made: stale ones are made as they were asked for."""
+
 
 @click.command()
-@click.option("--visit", metavar="IPPPSS", help="Make the exposure, filter and total products of a visit.")
-@click.option("--tile", metavar="NAME", help="Make the layers of a sky tile (skycell-pPPPPxXXyYY).")
+@target_options
+@click.option("--tile", "tiles", metavar="NAME", multiple=True, help="The layers of a sky tile.")
+@click.option("--stale", is_flag=True, help="Make again what is not what would be made now, and only that.")
 @click.option(
     "--wcs-policy",
     type=click.Choice(["strict", "absolute", "any"]),
@@ -39,19 +53,31 @@ _CHOICES = ("pixfrac",)
 @click.option("--dry-run", is_flag=True, help="Show what would be made, from what, why, and how large.")
 @json_option
 @click.pass_context
-def mosaic(ctx: click.Context, visit: str | None, tile: str | None, **options: Any) -> int:
-    """Make the products of a visit or a sky tile, or find them current.
+def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: bool, **options: Any) -> int:
+    """Make the products of visits and sky tiles, or find them current.
+
+    With --stale all products in the catalog (or those of the visits and tiles named) are looked at, and only
+    what is not what would be made now is made again, in the way it was asked for: products of visits first,
+    then layers. Of several targets one failure does not stop the rest; the exit code is then that of the
+    gravest (70, 4, 5, 2, 3, 1, 65 in this order).
 
     \b
     hapctl mosaic --visit j8bt06                      all products of a visit
     hapctl mosaic --tile skycell-p0046x03y19          the layers of a tile
     hapctl mosaic --visit j8bt06 --dry-run            what would be made, and why
+    hapctl mosaic --visit 'j8bt*'                     of several visits
+    hapctl mosaic --stale --dry-run                   what is stale, why, and what it costs
+    hapctl mosaic --stale --all                       make it again
     """
-    from hapctl.cli.mosaic_report import mosaic_document, print_mosaic
     from hapctl.cli.settings import open_from
 
-    if (visit is None) == (tile is None):
-        raise click.UsageError("give either --visit or --tile", ctx)
+    choice = visit_choice(*(options[name] for name in OPTIONS))
+    if stale:
+        _check_stale(ctx, options)
+    elif not (choice or tiles):
+        raise click.UsageError(
+            "say what to make: --visit, --proposal, --where, --all, --tile or --stale", ctx
+        )
     settings, catalog = open_from(
         ctx,
         wcs_policy=options["wcs_policy"],
@@ -61,12 +87,21 @@ def mosaic(ctx: click.Context, visit: str | None, tile: str | None, **options: A
         lookup_origin=options["lookup_origin"],
     )
     chosen = mosaic_options(settings, **{name: options[name] for name in _CHOICES})
-    report = _run(catalog, visit, tile, chosen, options["dry_run"])
-    if options["as_json"]:
-        print_json(mosaic_document(report, options["dry_run"]))
-    else:
-        print_mosaic(report, options["dry_run"])
-    return 0
+    if stale:
+        from hapctl.cli.mosaic_stale import make_stale
+
+        visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
+        folder = options["output"] and str(settings.output)
+        return make_stale(catalog, chosen, visits, tiles, folder, dry_run=options["dry_run"], as_json=as_json)
+    return _make_all(catalog, settings, choice, tiles, chosen, dry_run=options["dry_run"], as_json=as_json)
+
+
+def _check_stale(ctx: click.Context, options: dict[str, Any]) -> None:
+    for name in _REQUEST:
+        if options[name] not in (None, ()):
+            raise click.UsageError(
+                f"--stale makes products as they were asked for: leave out --{name.replace('_', '-')}", ctx
+            )
 
 
 def mosaic_options(settings: "Settings", **choices: Any) -> "MosaicOptions":
@@ -84,22 +119,66 @@ def mosaic_options(settings: "Settings", **choices: Any) -> "MosaicOptions":
     )
 
 
-def _run(
-    catalog: Any, visit: str | None, tile: str | None, options: "MosaicOptions", dry_run: bool
+def _make_all(
+    catalog: "Catalog",
+    settings: "Settings",
+    choice: "VisitChoice",
+    tiles: tuple[str, ...],
+    options: "MosaicOptions",
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Make the products of each target; of several a failure does not stop the others."""
+    from hapctl.cli.mosaic_report import mosaic_document, print_mosaic
+    from hapctl.cli.progress import shown_progress
+
+    jobs = _jobs(chosen_visits(catalog, settings, choice) if choice else [], tiles)
+    alone = len(jobs) == 1
+    with shown_progress() as observer:
+        work = partial(_done, catalog, options=options, dry_run=dry_run, observer=observer)
+        results = {name: attempt(partial(work, job, name), alone=alone) for name, job in jobs.items()}
+    endings = [_ending(name, result) for name, result in results.items()]
+    if as_json:
+        documents = [
+            {"target": name, **mosaic_document(result, dry_run)}
+            for name, result in results.items()
+            if not isinstance(result, Failure)
+        ]
+        report = documents[0] if alone else {"targets": documents}
+        print_json({**report, "summary": summary_document(endings)})
+    else:
+        for result in results.values():
+            if not isinstance(result, Failure):
+                print_mosaic(result, dry_run)
+        print_summary(endings, "target")
+    return gravest(ending.exit_code for ending in endings)
+
+
+def _jobs(visits: list[str], tiles: tuple[str, ...]) -> "dict[str, Job]":
+    """Return what makes each target, visits before tiles."""
+    from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+    from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
+
+    return {**dict.fromkeys(visits, mosaic_visit), **dict.fromkeys(tiles, mosaic_tile)}
+
+
+def _done(
+    catalog: "Catalog",
+    job: "Job",
+    name: str,
+    *,
+    options: "MosaicOptions",
+    dry_run: bool,
+    observer: "Observer",
 ) -> "MosaicReport":
     import sys
 
-    from hapctl.cli.progress import shown_progress
+    return job(catalog, name, options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer)
 
-    with shown_progress() as observer:
-        if visit is not None:
-            from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 
-            return mosaic_visit(
-                catalog, visit, options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer
-            )
-        from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
-
-        return mosaic_tile(
-            catalog, str(tile), options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer
-        )
+def _ending(name: str, result: "MosaicReport | Failure") -> Ending:
+    if isinstance(result, Failure):
+        return result.ending(name)
+    statuses = {product.status for product in result.products}
+    return Ending(name, next((one for one in ("to make", "made", "unchanged") if one in statuses), "retired"))

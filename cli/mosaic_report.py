@@ -17,7 +17,7 @@ def mosaic_document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
     """Return the report of one target as JSON."""
     document: dict[str, Any] = {
         "run": report.run,
-        "products": [_product(product, dry_run) for product in report.products],
+        "products": [product_document(product, dry_run) for product in report.products],
         "finished": list(report.settled.finished),
         "undone": list(report.settled.undone),
     }
@@ -26,7 +26,8 @@ def mosaic_document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
     return {**document, "profile": {step: asdict(seconds) for step, seconds in report.seconds.items()}}
 
 
-def _product(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
+def product_document(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
+    """Return what became of a product as JSON."""
     row: dict[str, Any] = {
         "kind": product.kind,
         "name": product.name,
@@ -34,6 +35,7 @@ def _product(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
         "preview": str(product.preview),
         "status": product.status,
         "why": list(product.why),
+        "codes": list(product.codes),
         "detector": product.detector,
         "filter": product.filter,
         "nx": product.shape[1],

@@ -14,12 +14,13 @@ from hapctl.archive.products import (
     NewInput,
     NewProduct,
     ProductInForce,
+    StaleReason,
     product_in_force,
     stale_reasons,
 )
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.outline import outline_polygons, s_region
-from hapctl.processing.imaging.preview import binned_image, write_preview
+from hapctl.processing.imaging.preview import write_colour, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
@@ -34,8 +35,9 @@ Status = Literal["made", "unchanged", "retired", "to make", "to retire"]
 class ProductResult:
     """What became of one product.
 
-    ``why`` says why it was (or is to be) made or retired; ``drizzle`` are all its parameters, by step (of a
-    ``filter`` those by which its cosmic rays are found, too), empty for a retired one.
+    ``why`` says why it was (or is to be) made or retired, ``codes`` the same in a word each; ``drizzle`` are
+    all its parameters, by step (of a ``filter`` those by which its cosmic rays are found, too), empty for a
+    retired one.
     """
 
     kind: str
@@ -54,7 +56,9 @@ class ProductResult:
     bytes: int | None = None
     memory_bytes: int | None = None
     scratch_bytes: int | None = None
+    input_pixels: int | None = None
     drizzle: Mapping[str, Any] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
 
 
 def software_name() -> str:
@@ -68,7 +72,7 @@ def reasons_to_make(
     options: MosaicOptions,
     masks: Mapping[str, str] | None,
     policy_id: int | None,
-) -> tuple[tuple[str, ...], ProductInForce | None]:
+) -> tuple[tuple[StaleReason, ...], ProductInForce | None]:
     """Return why a product must be made (nothing: it is current), and the one in force.
 
     Parameters
@@ -81,27 +85,30 @@ def reasons_to_make(
     with catalog.begin() as connection:
         current = product_in_force(connection, str(options.output), planned.name)
         if current is None:
-            return ("there is none",), None
+            return (StaleReason("none", "there is none"),), None
         reasons = stale_reasons(connection, [current.product_id]).get(current.product_id, [])
     if planned.masked and masks is None:
-        reasons.append("cosmic-ray masks are to be made")
+        reasons.append(StaleReason("masks", "cosmic-ray masks are to be made"))
     elif planned.inputs_sha256(masks if planned.masked and masks else {}) != current.inputs_sha256:
-        reasons.append("other inputs")
+        reasons.append(StaleReason("inputs", "other inputs"))
     if planned.parameters_sha256 != current.parameters_sha256:
-        reasons.append("other parameters")
+        reasons.append(StaleReason("parameters", "other parameters"))
     if options.wcs_policy != current.wcs_policy:
-        reasons.append(f"was made under the policy {current.wcs_policy}")
+        reasons.append(StaleReason("wcs-policy", f"was made under the policy {current.wcs_policy}"))
     if policy_id != current.policy_id:
-        reasons.append("the policy of products (parameters or software) changed")  # as the view says it
+        words = "the policy of products (parameters or software) changed"  # as the view says it
+        reasons.append(StaleReason("policy", words))
     reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
     return tuple(dict.fromkeys(reasons)), current
 
 
-def _file_problem(kind: str, file: Mapping[str, Any]) -> str:
+def _file_problem(kind: str, file: Mapping[str, Any]) -> StaleReason | None:
     path = Path(file["path"])
     if not path.is_file():
-        return f"its {kind} file is missing"
-    return "" if path.stat().st_size == file["size"] else f"its {kind} file is damaged"
+        return StaleReason("missing", f"its {kind} file is missing")
+    if path.stat().st_size != file["size"]:
+        return StaleReason("damaged", f"its {kind} file is damaged")
+    return None
 
 
 def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path] = ()) -> ProductResult:
@@ -120,7 +127,7 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
         for file in current.files.values():
             tidy(Path(file["path"]))
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
-    written, row = _written(shop, planned, masks, colours)
+    written, row = written_aside(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row)
     return result_of(planned, shop.options, "made", why, product_id, written.pixels_sha256)
 
@@ -129,7 +136,7 @@ def result_of(
     planned: PlannedProduct,
     options: MosaicOptions,
     status: Status,
-    why: tuple[str, ...],
+    why: Sequence[StaleReason],
     product_id: int | None = None,
     pixels_sha256: str | None = None,
     **sizes: int,
@@ -142,7 +149,7 @@ def result_of(
         path,
         path.with_suffix(".png"),
         status,
-        why,
+        tuple(reason.words for reason in why),
         tuple(exposure.rootname for exposure in planned.exposures),
         tuple((exclusion.code, exclusion.reason) for exclusion in planned.exclusions),
         planned.detector,
@@ -152,6 +159,7 @@ def result_of(
         pixels_sha256,
         **sizes,
         drizzle=asdict(planned.drizzle),
+        codes=tuple(dict.fromkeys(reason.code for reason in why)),
     )
 
 
@@ -161,9 +169,13 @@ def _masked(shop: Workshop, planned: PlannedProduct) -> list[str]:
     return [one.rootname for one in planned.exposures if one.rootname in shop.masks]
 
 
-def _written(
+def written_aside(
     shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str], colours: Sequence[Path]
 ) -> tuple[WrittenProduct, NewProduct]:
+    """Make a product and write its files aside; return what was written, and the row that is to record it.
+
+    Parameters as for `make_or_keep`; ``masks`` holds the SHA-256 of the masks that go in, by rootname.
+    """
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
     pixels = shop.made.get(planned.pixels_address(masks)) or product_pixels(shop, planned, masks)
@@ -173,9 +185,10 @@ def _written(
         failed.callback(aside(picture).unlink, missing_ok=True)
         written = _write(shop, aside(final), description, pixels.bands())
         with shop.clock.step("write"):
-            several = len(colours) > 1
-            images = [shop.binned(path) for path in colours] if several else [binned_image(aside(final))]
-            write_preview(aside(picture), images)
+            if len(colours) > 1:
+                write_colour(aside(picture), colours, final.stem)
+            else:
+                write_preview(aside(picture), aside(final))
             files = [_file("fits", final), _file("preview", picture)]
         failed.pop_all()
     shop.made[planned.pixels_address(masks)] = replace(pixels, bands=partial(product_bands, final))

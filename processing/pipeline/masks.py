@@ -36,6 +36,7 @@ from hapctl.processing.imaging.passes import (
 from hapctl.processing.imaging.product_file import file_sha256
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.planned import MosaicOptions, comparison_parameters
 from hapctl.processing.pipeline.publish import aside, sync_folder
 
@@ -137,6 +138,7 @@ def ensure_masks(
     *,
     observer: Observer,
     clock: Stopwatch,
+    pace: Pace,
 ) -> dict[str, MaskRow]:
     """Make the masks that are missing and put those of all these exposures in force.
 
@@ -151,6 +153,8 @@ def ensure_masks(
         Masks lie in the folder ``masks`` of its ``home``; rows hold the path relative to it.
     observer : Observer
     clock : Stopwatch
+    pace : Pace
+        Notes how long making masks takes.
 
     Returns
     -------
@@ -168,8 +172,10 @@ def ensure_masks(
         found = found_masks(catalog, group, options.home)
         masks |= found
         if len(found) < len(group.exposures):
-            compared = _compared(opened, group, options, observer, clock)
-            masks |= _kept_all(catalog, run, group, found, compared, options.home)
+            with pace.counted("masks") as pixels:
+                compared = _compared(opened, group, options, observer, clock)
+                masks |= _kept_all(catalog, run, group, found, compared, options.home)
+                pixels += [ny * nx for shapes in opened.shapes(group.exposures) for ny, nx in shapes]
     in_force = {
         exposure.exposure_id: masks[exposure.rootname].mask_id if exposure.rootname in masks else None
         for exposure in exposures
@@ -213,6 +219,35 @@ def _kept_all(
         for number, exposure in enumerate(group.exposures)
         if exposure.rootname not in found
     }
+
+
+def make_masks_of(
+    opened: OpenExposures,
+    group: MaskGroup,
+    options: MosaicOptions,
+    paths: Mapping[str, Path],
+    *,
+    observer: Observer,
+    clock: Stopwatch,
+) -> None:
+    """Find the cosmic rays of a group and write masks aside, recording nothing.
+
+    Parameters
+    ----------
+    opened : OpenExposures
+    group : MaskGroup
+    options : MosaicOptions
+    paths : mapping of str to Path
+        Final places, by rootname; exposures of the group that are not named get no file.
+    observer : Observer
+    clock : Stopwatch
+    """
+    masks = chip_masks(_compared(opened, group, options, observer, clock))
+    for exposure, found in zip(group.exposures, masks, strict=True):
+        if exposure.rootname in paths:
+            final = paths[exposure.rootname]
+            final.parent.mkdir(parents=True, exist_ok=True)
+            write_mask(aside(final), found, _cards(group, exposure))
 
 
 def chip_masks(compared: Comparison) -> list[dict[int, ChipMasks]]:

@@ -27,6 +27,7 @@ from hapctl.processing.pipeline.build_product import (
 )
 from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups, memory_of_group
 from hapctl.processing.pipeline.open_exposures import OpenExposures
+from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
@@ -88,6 +89,7 @@ class _Work:
     policy: RulesInForce
     observer: Observer
     clock: Stopwatch
+    pace: Pace
 
 
 def run_mosaic(
@@ -114,10 +116,10 @@ def run_mosaic(
         with catalog.begin() as connection:
             policy = ensure_rules(connection, run.id)
         options = replace(options, rules=policy.rules)
-        work = _Work(run, opened, target, options, policy, observer or Observer(), Stopwatch())
+        work = _Work(run, opened, target, options, policy, observer or Observer(), Stopwatch(), Pace())
         with advisory_lock(run, target.kind, target.name), _full_disk_told():
             report = replace(_make(work), run=run.id, settled=settled, seconds=work.clock.seconds())
-        run.summary |= _figures(report)
+        run.summary |= _figures(report, work.pace)
     return report
 
 
@@ -135,11 +137,13 @@ def _full_disk_told() -> Iterator[None]:
         ) from error
 
 
-def _figures(report: MosaicReport) -> dict[str, Any]:
+def _figures(report: MosaicReport, pace: Pace) -> dict[str, Any]:
     statuses = [product.status for product in report.products]
     counts = {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
     profile = {step: asdict(seconds) for step, seconds in report.seconds.items()}
     figures = {**counts, "parameters": parameters_of(report.products)}
+    if pace.figures():
+        figures["pace"] = pace.figures()
     return {**figures, "profile": profile} if profile else figures
 
 
@@ -186,7 +190,16 @@ def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]
     _check_limits(work.opened, planned, options)
     masks, policy_id = _masks(work, planned), work.policy.policy_id
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
-    return [make_or_keep(shop, one, _colours(one, planned, options)) for one in planned]
+    return [_timed(work, shop, one, _colours(one, planned, options)) for one in planned]
+
+
+def _timed(work: _Work, shop: Workshop, planned: PlannedProduct, colours: Sequence[Path]) -> ProductResult:
+    """Make or keep a product; note how long making one of its kind takes, for plans of the future."""
+    with work.pace.counted(planned.kind) as pixels:
+        result = make_or_keep(shop, planned, colours)
+        if result.status == "made":
+            pixels.append(_pixels(work.opened.shapes(planned.exposures)))
+    return result
 
 
 def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]:
@@ -197,7 +210,13 @@ def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]
             with work.opened.catalog.begin() as connection:
                 exposures = eligible_exposures(connection, visit=visit)
             masks |= ensure_masks(
-                work.run, work.opened, exposures, work.options, observer=work.observer, clock=work.clock
+                work.run,
+                work.opened,
+                exposures,
+                work.options,
+                observer=work.observer,
+                clock=work.clock,
+                pace=work.pace,
             )
     return masks
 
@@ -249,9 +268,15 @@ def _planned_results(
                 bytes=one.file_bytes(sum(map(len, shapes))) if why else 0,
                 memory_bytes=max([plan.peak, *(part.peak for part in needed if one.masked)]),
                 scratch_bytes=max([plan.scratch, *(part.scratch for part in needed if one.masked)]),
+                input_pixels=_pixels(shapes),
             )
         )
     return results, to_make
+
+
+def _pixels(shapes: Sequence[Sequence[tuple[int, int]]]) -> int:
+    """Return the number of pixels of all chips of some exposures."""
+    return sum(height * width for chips in shapes for height, width in chips)
 
 
 def _known_masks(

@@ -1,0 +1,152 @@
+"""`mosaic --stale`: what is not what would be made now, and making just that again.
+
+The catalog says by SQL alone which products are stale, or lack an exposure (`stale_groups`); finding nothing
+opens no file. What is found is then planned exactly, by the command that made it, asked again in the same way
+(`MosaicOptions.with_request`), and only what differs is made. Visits come before tiles: they make the masks
+that layers use. After the visits the catalog is asked again, for a mask made anew makes layers stale.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hapctl.archive.database import Catalog
+from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
+from hapctl.archive.stale_products import StaleGroup, stale_groups
+from hapctl.processing.errors import ProcessingError
+from hapctl.processing.imaging.observer import Observer
+from hapctl.processing.pipeline.build_product import ProductResult
+from hapctl.processing.pipeline.mosaic_run import MosaicReport
+from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
+from hapctl.processing.pipeline.pace import recorded_pace
+from hapctl.processing.pipeline.planned import MosaicOptions
+
+_MAKERS: dict[str, Callable[..., MosaicReport]] = {"visit": mosaic_visit, "tile": mosaic_tile}
+_ORDER = tuple(_MAKERS)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which products are looked at: of visits and tiles (None and None: all), in a folder (None: any)."""
+
+    visits: tuple[str, ...] | None = None
+    tiles: tuple[str, ...] | None = None
+    folder: str | None = None
+
+    def groups(self, catalog: Catalog) -> list[StaleGroup]:
+        """Ask the catalog what is stale."""
+        with catalog.begin() as connection:
+            return stale_groups(connection, visits=self.visits, tiles=self.tiles, folder=self.folder)
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """What is to be done, or was done, for the products of one target in one folder.
+
+    Attributes
+    ----------
+    group : StaleGroup
+    report : MosaicReport or None
+        Of the command that makes them, or of its plan; None where it failed.
+    seconds : float or None
+        Of a plan: how long it will take by runs of the past; None where there are none to go by.
+    exit_code : int
+        0, or that of the error.
+    message, remedy : str
+        Of the error.
+    """
+
+    group: StaleGroup
+    report: MosaicReport | None = None
+    seconds: float | None = None
+    exit_code: int = 0
+    message: str = ""
+    remedy: str = ""
+
+    @property
+    def products(self) -> tuple[ProductResult, ...]:
+        """What is not current, or was not."""
+        return tuple(one for one in self.report.products if one.status != "unchanged") if self.report else ()
+
+
+def plan_stale(
+    catalog: Catalog, scope: Scope, options: MosaicOptions, *, observer: Observer | None = None
+) -> list[Regenerated]:
+    """Return what `remake_stale` would do; nothing is made and no run is recorded.
+
+    Groups of which nothing differs after all are left out.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    scope : Scope
+    options : MosaicOptions
+        What is of this machine: threads, memory, home. All else is taken from the products' requests.
+    observer : Observer, optional
+    """
+    groups = scope.groups(catalog)
+    if not groups:
+        return []
+    with catalog.begin() as connection:
+        pace = recorded_pace(connection)
+    found = [_done(catalog, group, options, dry_run=True, observer=observer) for group in groups]
+    timed = [replace(one, seconds=_predicted(one, pace)) for one in found]
+    return [one for one in timed if one.products or one.exit_code]
+
+
+def remake_stale(
+    catalog: Catalog,
+    scope: Scope,
+    options: MosaicOptions,
+    *,
+    arguments: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> list[Regenerated]:
+    """Make again what is stale, each group in a run of its own; an error of one does not stop the others.
+
+    Parameters as for `plan_stale`; ``arguments`` are the command line, for the runs.
+    """
+    return list(_rounds(catalog, scope, options, arguments, observer))
+
+
+def _rounds(
+    catalog: Catalog,
+    scope: Scope,
+    options: MosaicOptions,
+    arguments: Sequence[str],
+    observer: Observer | None,
+) -> Iterator[Regenerated]:
+    """Do all visits, ask again, do all tiles: nothing twice, even where it failed or stays stale."""
+    for kind in _ORDER:
+        for group in scope.groups(catalog):
+            if group.target_kind == kind:
+                yield _done(catalog, group, options, dry_run=False, arguments=arguments, observer=observer)
+
+
+def _done(
+    catalog: Catalog,
+    group: StaleGroup,
+    options: MosaicOptions,
+    *,
+    dry_run: bool,
+    arguments: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Regenerated:
+    asked = options.with_request(Path(group.folder), group.request)
+    try:
+        report = _MAKERS[group.target_kind](
+            catalog, group.target, asked, dry_run=dry_run, arguments=arguments, observer=observer
+        )
+    except ServiceUnavailableError:
+        raise  # without the catalog nothing else can be done either
+    except (ArchiveError, ProcessingError) as error:
+        return Regenerated(group, exit_code=error.exit_code, message=error.message, remedy=error.remedy)
+    return Regenerated(group, report)
+
+
+def _predicted(one: Regenerated, pace: dict[str, float]) -> float | None:
+    work = [(product.kind, product.input_pixels) for product in one.products if product.status == "to make"]
+    if any(kind not in pace for kind, _ in work):
+        return None
+    return sum(pace[kind] * (pixels or 0) / 1e6 for kind, pixels in work)
