@@ -6,7 +6,7 @@ from typing import Any
 
 from hapctl.archive.runs import canonical_json
 from hapctl.sql import read_sql
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, CursorResult, text
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class LeftOutExposure:
     exposure_id: int
     rootname: str
     visit: str
+    proposal_id: int | None
+    mjd_start: float | None
     instrument: str
     detector: str
     filter: str
@@ -120,6 +122,7 @@ class ProductLeftBehind:
     filter: str
     nx: int
     ny: int
+    codes: Sequence[str]
     reasons: Sequence[str]
 
 
@@ -210,12 +213,35 @@ def eligible_exposures(
     visit: str | None = None,
     sky_cell_id: int | None = None,
     rootnames: Sequence[str] = (),
+    footprint: str | None = None,
 ) -> list[EligibleExposure]:
-    """Return the exposures of a visit, touching a tile, or named, that may be mosaicked now, by rootname."""
-    names = {"visit": visit, "sky_cell_id": sky_cell_id, "rootnames": list(rootnames)}
-    rows = connection.execute(_statement("eligible_exposures"), names).mappings()
+    """Return the exposures of a visit, touching a tile, named, or near a field, that may be mosaicked now.
+
+    By rootname. ``footprint`` holds HEALPix ranges of order 29 as PostgreSQL writes a multirange.
+    """
+    names = {
+        "visit": visit,
+        "sky_cell_id": sky_cell_id,
+        "rootnames": list(rootnames),
+        "footprint": footprint,
+    }
+    return _exposures(connection.execute(_statement("eligible_exposures"), names))
+
+
+def _exposures(rows: CursorResult[Any]) -> list[EligibleExposure]:
     sequences = ("filter_elements", "paths", "sky_cells")
-    return [EligibleExposure(**{**row, **{name: tuple(row[name]) for name in sequences}}) for row in rows]
+    return [
+        EligibleExposure(**{**row, **{name: tuple(row[name]) for name in sequences}})
+        for row in rows.mappings()
+    ]
+
+
+def grism_exposures(connection: Connection, visit: str) -> list[EligibleExposure]:
+    """Return the grism and prism exposures of a visit that products are made of now, by rootname.
+
+    Their solution is that of their direct images: the view ``grism_exposure`` says how it is chosen.
+    """
+    return _exposures(connection.execute(_statement("grism_exposures"), {"visit": visit}))
 
 
 def left_out_exposures(
@@ -224,9 +250,18 @@ def left_out_exposures(
     visit: str | None = None,
     sky_cell_id: int | None = None,
     rootnames: Sequence[str] = (),
+    footprint: str | None = None,
 ) -> list[LeftOutExposure]:
-    """Return the exposures of a visit, touching a tile, or named, that may not be mosaicked, and why."""
-    names = {"visit": visit, "sky_cell_id": sky_cell_id, "rootnames": list(rootnames)}
+    """Return the exposures of a visit, touching a tile, named, or near a field, that may not be mosaicked.
+
+    ``footprint`` holds HEALPix ranges of order 29 as PostgreSQL writes a multirange.
+    """
+    names = {
+        "visit": visit,
+        "sky_cell_id": sky_cell_id,
+        "rootnames": list(rootnames),
+        "footprint": footprint,
+    }
     rows = connection.execute(_statement("left_out_exposures"), names).mappings()
     return [LeftOutExposure(**row) for row in rows]
 
@@ -335,10 +370,19 @@ def put_product_in_force(connection: Connection, run_id: int, product_id: int) -
 
 
 def products_left_behind(
-    connection: Connection, folder: str, planned: Sequence[str], *, visit: str | None, tile: str | None
+    connection: Connection,
+    folder: str,
+    planned: Sequence[str],
+    *,
+    visit: str | None = None,
+    tile: str | None = None,
+    field: str | None = None,
 ) -> list[ProductLeftBehind]:
-    """Return the stale products of a visit or tile in a folder whose names are not planned."""
-    parameters = {"folder": folder, "planned": list(planned), "visit": visit, "tile": tile}
+    """Return the stale products of a visit, tile or field in a folder whose names are not planned.
+
+    A field is told by what the names of its mosaics begin with, after ``hst_``.
+    """
+    parameters = {"folder": folder, "planned": list(planned), "visit": visit, "tile": tile, "field": field}
     rows = connection.execute(_statement("products_left_behind"), parameters).mappings()
     return [ProductLeftBehind(**row) for row in rows]
 

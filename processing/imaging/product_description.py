@@ -11,8 +11,8 @@ from typing import Literal
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import FinalParameters
 
-Kind = Literal["exposure", "filter", "total", "layer", "drizzle"]
-"""``drizzle``: of any files, no product of HAP."""
+Kind = Literal["exposure", "filter", "total", "layer", "mosaic", "drizzle"]
+"""``mosaic``: of a chosen field; ``drizzle``: of any files, no product of HAP."""
 Layer = Literal["SCI", "WHT", "CTX", "VAR", "ERR"]
 Value = str | int | float | bool
 
@@ -62,7 +62,7 @@ class ProductDescription:
     ----------
     name : str
         File name.
-    kind : {"exposure", "filter", "total", "layer", "drizzle"}
+    kind : {"exposure", "filter", "total", "layer", "mosaic", "drizzle"}
     instrument, detector, filter : str
         As in HAP headers: upper case, combined filters joined by ``;``, ``detection`` for a total.
     grid : OutputGrid

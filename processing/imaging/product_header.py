@@ -31,7 +31,7 @@ __all__ = [
     "science_header",
 ]
 
-HAP_LEVEL: Mapping[Kind, int] = {"exposure": 1, "filter": 2, "total": 2, "layer": 4}
+HAP_LEVEL: Mapping[Kind, int] = {"exposure": 1, "filter": 2, "total": 2, "layer": 4, "mosaic": 4}
 """``drizzle`` has none: it is no product of HAP."""
 _OF_EXTENSIONS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT", "INHERIT")
 
@@ -100,6 +100,8 @@ def _identity(product: ProductDescription) -> list[Card]:
     cards.append(("HAPLEVEL", HAP_LEVEL[product.kind], "classification level of this product"))
     if product.kind == "layer":
         return [*cards, ("SCELLID", product.sky_cells[0], "sky cell")]
+    if product.kind == "mosaic":
+        return [*cards, ("SKYCELL", "; ".join(product.sky_cells), "sky cells touched")]
     name = product.inputs[0].rootname[:8] if product.kind == "exposure" else product.visit
     cards.append(("IPPPSSOO", name, "exposure or visit of the product"))
     return [*cards, ("SKYCELL", "; ".join(product.sky_cells), "sky cells touched")]

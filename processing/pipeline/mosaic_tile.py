@@ -33,7 +33,9 @@ def mosaic_tile(
     Parameters and errors as for `mosaic_visit`; NotInCatalogError where there is no such tile.
     """
     cell = sky_cell(name)
-    target = Target("tile", cell.name, {"tile": cell.name}, lambda opened, ruled: plan_tile(opened, cell, ruled))
+    target = Target(
+        "tile", cell.name, {"tile": cell.name}, lambda opened, ruled: plan_tile(opened, cell, ruled)
+    )
     return run_mosaic(catalog, target, options, dry_run=dry_run, arguments=arguments, observer=observer)
 
 

@@ -21,7 +21,7 @@ def retire_left_behind(
     planned: Sequence[PlannedProduct],
     options: MosaicOptions,
 ) -> list[ProductResult]:
-    """End the time of the stale products of a visit or tile that are not planned.
+    """End the time of the stale products of a visit, tile or field that are not planned.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def retire_left_behind(
     run_id : int or None
         None: a plan, nothing changes.
     target : mapping
-        ``visit`` or ``tile``.
+        ``visit``, ``tile`` or ``field``.
     planned : sequence of PlannedProduct
         What was made or found current; products in other folders are let alone.
     options : MosaicOptions
@@ -41,6 +41,7 @@ def retire_left_behind(
         [one.name for one in planned],
         visit=target.get("visit"),
         tile=target.get("tile"),
+        field=target.get("field", {}).get("name"),
     )
     if run_id is None:
         return [_result(product, "to retire") for product in found]
@@ -64,4 +65,5 @@ def _result(product: ProductLeftBehind, status: Status) -> ProductResult:
         filter=product.filter,
         shape=(product.ny, product.nx),
         product_id=product.product_id,
+        codes=tuple(product.codes),
     )

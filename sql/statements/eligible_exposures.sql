@@ -1,4 +1,4 @@
--- Exposures that may be mosaicked now, of a visit, touching a tile, or named, with all that a product needs to know of them.
+-- Exposures that may be mosaicked now, of a visit, touching a tile, near a field, or named, with all that a product needs to know of them.
 WITH wanted AS (
     SELECT exposure_id FROM exposure WHERE visit = :visit
     UNION
@@ -7,6 +7,10 @@ WITH wanted AS (
     SELECT a.exposure_id FROM solution_sky_cell t
     JOIN wcs_active a ON a.solution_id = t.solution_id AND upper_inf(a.during)
     WHERE t.sky_cell_id = :sky_cell_id
+    UNION
+    SELECT a.exposure_id FROM wcs_solution f
+    JOIN wcs_active a ON a.solution_id = f.solution_id AND upper_inf(a.during)
+    WHERE f.footprint && CAST(:footprint AS int8multirange)
 )
 SELECT q.exposure_id, q.rootname, q.visit, e.proposal_id, q.instrument, q.detector, q.filter, e.filter_elements,
        e.target_name, q.exposure_time, e.mjd_start, e.mjd_end, q.file_id, q.suffix, f.sha256 AS file_sha256,

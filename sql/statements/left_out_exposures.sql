@@ -1,4 +1,4 @@
--- Exposures of a visit, named, or whose last solution in force touches a tile, that may not be mosaicked, and why.
+-- Exposures of a visit, named, or whose last solution in force touches a tile or comes near a field, that may not be mosaicked, and why.
 WITH wanted AS (
     SELECT exposure_id FROM exposure WHERE visit = :visit
     UNION
@@ -7,8 +7,12 @@ WITH wanted AS (
     SELECT a.exposure_id FROM solution_sky_cell t
     JOIN wcs_active a ON a.solution_id = t.solution_id AND upper_inf(a.during)
     WHERE t.sky_cell_id = :sky_cell_id
+    UNION
+    SELECT a.exposure_id FROM wcs_solution f
+    JOIN wcs_active a ON a.solution_id = f.solution_id AND upper_inf(a.during)
+    WHERE f.footprint && CAST(:footprint AS int8multirange)
 )
-SELECT e.exposure_id, e.rootname, e.visit, e.instrument, e.detector, e.filter,
+SELECT e.exposure_id, e.rootname, e.visit, e.proposal_id, e.mjd_start, e.instrument, e.detector, e.filter,
        CASE WHEN w.reason IS NOT NULL THEN 'withdrawn'
             WHEN e.exclusion_code IS NOT NULL THEN e.exclusion_code
             WHEN a.solution_id IS NULL THEN 'no-solution'

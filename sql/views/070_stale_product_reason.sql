@@ -2,6 +2,8 @@
 -- (parameters and software) changed, or when its file was seen missing or damaged. Grids: those of a visit's detectors
 -- share a tangent point, so they are made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id]
 -- of each, so a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
+-- A mosaic of a field keeps the HEALPix cells of the field in its grid. A part of a split layer takes the exposures of its
+-- label only.
 -- Each of the two subqueries is named once: a condition on product_id then reaches the tables and is answered by index.
 CREATE OR REPLACE VIEW stale_product_reason AS
 WITH input AS (
@@ -24,7 +26,17 @@ candidate AS (
     JOIN solution_sky_cell t ON t.sky_cell_id = p.sky_cell_id
     JOIN eligible_exposure e ON e.solution_id = t.solution_id
         AND (e.instrument, e.detector, e.filter) = (p.instrument, p.detector, p.filter)
-    WHERE p.kind = 'layer'
+    WHERE p.kind = 'layer' AND (p.label = '' OR EXISTS (
+        SELECT FROM exposure_label l WHERE l.exposure_id = e.exposure_id AND l.label = p.label))
+    UNION ALL
+    SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
+    FROM current_product p
+    JOIN product q USING (product_id)
+    JOIN wcs_solution s ON s.footprint && CAST(q.grid ->> 'footprint' AS int8multirange)
+    JOIN eligible_exposure e ON e.solution_id = s.solution_id
+        AND (e.instrument, e.detector, e.filter) = (p.instrument, p.detector, p.filter)
+    WHERE p.kind = 'mosaic' AND (p.label = '' OR EXISTS (
+        SELECT FROM exposure_label l WHERE l.exposure_id = e.exposure_id AND l.label = p.label))
 )
 SELECT i.product_id, difference.code, i.rootname || difference.words AS reason
 FROM input i
