@@ -140,7 +140,7 @@ def align(
     settings, opened = open_from(ctx, lookup_origin=lookup_origin)
     targets = _targets(chosen_visits(opened, settings, choice) if choice else [], tiles, lists)
     _check_page(page, targets, dry_run)
-    options = _options(settings, catalog, ladder, offline, changes, jit_folder)
+    options = align_options(settings, catalog, ladder, offline, changes, jit_folder)
     results = {
         target: attempt(partial(_aligned, opened, target, options, dry_run), alone=len(targets) == 1)
         for target in targets
@@ -192,7 +192,7 @@ def _pages(catalog: "Catalog", results: "_Results", settings: "Settings", page: 
     return pages
 
 
-def _options(
+def align_options(
     settings: "Settings",
     catalog: str | None,
     ladder: str | None,

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "root": ("hapctl.cli.ingest:root", "List the archive roots, or say that one has moved."),
     "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
+    "process": ("hapctl.cli.process:process", "Bring visits from exposures to products, step by step."),
     "drizzle": ("hapctl.cli.drizzle:drizzle", "Combine exposures from files alone, without a catalog."),
     "find": ("hapctl.cli.find:find", "Find and measure the sources of an exposure or a product."),
     "tweak": ("hapctl.cli.tweak:tweak", "Align images from files alone, as TweakReg does."),

@@ -23,7 +23,6 @@ from hapctl.processing.pipeline.build_product import (
     make_or_keep,
     reasons_to_make,
     result_of,
-    software_name,
 )
 from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups, memory_of_group
 from hapctl.processing.pipeline.open_exposures import OpenExposures
@@ -37,8 +36,6 @@ from hapctl.processing.pipeline.product_policies import RulesInForce, ensure_rul
 from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
 from hapctl.processing.pipeline.workshop import Workshop
-
-POLICY_NAME = "hap"
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,10 @@ class MosaicReport:
         What became of products left pending by killed runs.
     seconds : mapping of str to StepSeconds
         What each step took.
+    masks_made : tuple of str
+        Exposures whose masks were made.
+    mask_seconds : StepSeconds
+        What finding and making masks took, with all threads; the steps of `seconds` count it, too.
     """
 
     products: tuple[ProductResult, ...]
@@ -76,6 +77,16 @@ class MosaicReport:
     masks_to_make: tuple[str, ...] = ()
     settled: Settled = field(default_factory=Settled)
     seconds: Mapping[str, StepSeconds] = field(default_factory=dict)
+    masks_made: tuple[str, ...] = ()
+    mask_seconds: StepSeconds = field(default_factory=StepSeconds)
+
+
+@dataclass
+class _MasksMade:
+    """Whose masks a run made, and what that took."""
+
+    names: tuple[str, ...] = ()
+    clock: Stopwatch = field(default_factory=Stopwatch)
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class _Work:
     observer: Observer
     clock: Stopwatch
     pace: Pace
+    masking: _MasksMade = field(default_factory=_MasksMade)
 
 
 def run_mosaic(
@@ -118,9 +130,14 @@ def run_mosaic(
         options = replace(options, rules=policy.rules)
         work = _Work(run, opened, target, options, policy, observer or Observer(), Stopwatch(), Pace())
         with advisory_lock(run, target.kind, target.name), _full_disk_told():
-            report = replace(_make(work), run=run.id, settled=settled, seconds=work.clock.seconds())
+            report = replace(_make(work), run=run.id, settled=settled, **_seconds(work))
         run.summary |= _figures(report, work.pace)
     return report
+
+
+def _seconds(work: _Work) -> dict[str, Any]:
+    spent = work.masking.clock.seconds().get("masks", StepSeconds())
+    return {"seconds": work.clock.seconds(), "masks_made": work.masking.names, "mask_seconds": spent}
 
 
 @contextmanager
@@ -188,7 +205,10 @@ def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]
     catalog, options = work.opened.catalog, work.options
     _check_folder(options.output)
     _check_limits(work.opened, planned, options)
-    masks, policy_id = _masks(work, planned), work.policy.policy_id
+    policy_id = work.policy.policy_id
+    with work.masking.clock.step("masks", with_threads=True):
+        masks = _masks(work, planned)
+    work.masking.names = tuple(sorted(name for name, row in masks.items() if row.run_id == work.run.id))
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
     return [_timed(work, shop, one, _colours(one, planned, options)) for one in planned]
 
