@@ -5,12 +5,15 @@ from typing import Any
 
 import click
 from hapctl.cli.output import json_option, print_json
+from hapctl.cli.product_rebuild import rebuild
 
 
 @click.group()
 def product() -> None:
     """List and show products and what they were made from."""
 
+
+product.add_command(rebuild)
 
 @product.command("list")
 @click.option("--visit", metavar="IPPPSS", help="Of this visit only.")
