@@ -4,25 +4,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from hapctl.cli.fields import field_of_options, field_options, layer_options
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
 from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hapctl.archive.database import Catalog
-    from hapctl.archive.target_selection import VisitChoice
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
     from hapctl.processing.imaging.observer import Observer
+    from hapctl.processing.pipeline.field_grid import Field
     from hapctl.processing.pipeline.mosaic_run import MosaicReport
     from hapctl.processing.pipeline.planned import MosaicOptions
     from hapctl.processing.pipeline.wcs_policy import WcsPolicy
 
     Job = Callable[..., MosaicReport]
 
-_CHOICES = ("pixfrac",)
+_CHOICES = ("pixfrac", "full_cell", "split_by", "compress")
 """Options of the command that are fields of MosaicOptions under the same name."""
 
 _REQUEST = ("wcs_policy", "lookup_origin", *_CHOICES)
@@ -32,6 +33,8 @@ _REQUEST = ("wcs_policy", "lookup_origin", *_CHOICES)
 @click.command()
 @target_options
 @click.option("--tile", "tiles", metavar="NAME", multiple=True, help="The layers of a sky tile.")
+@field_options
+@layer_options
 @click.option("--stale", is_flag=True, help="Make again what is not what would be made now, and only that.")
 @click.option(
     "--wcs-policy",
@@ -64,6 +67,8 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     \b
     hapctl mosaic --visit j8bt06                      all products of a visit
     hapctl mosaic --tile skycell-p0046x03y19          the layers of a tile
+    hapctl mosaic --center 5.67 -72.07 --size 3x2     mosaics of a field, on the pixels of its tiles
+    hapctl mosaic --tile skycell-p0046x03y19 --split epoch
     hapctl mosaic --visit j8bt06 --dry-run            what would be made, and why
     hapctl mosaic --visit 'j8bt*'                     of several visits
     hapctl mosaic --stale --dry-run                   what is stale, why, and what it costs
@@ -71,12 +76,12 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     """
     from hapctl.cli.settings import open_from
 
-    choice = visit_choice(*(options[name] for name in OPTIONS))
+    choice, field = visit_choice(*(options[name] for name in OPTIONS)), field_of_options(ctx, options)
     if stale:
         _check_stale(ctx, options)
-    elif not (choice or tiles):
+    elif not (choice or tiles or field):
         raise click.UsageError(
-            "say what to make: --visit, --proposal, --where, --all, --tile or --stale", ctx
+            "say what to make: --visit, --proposal, --where, --all, --tile, --center or --stale", ctx
         )
     settings, catalog = open_from(
         ctx,
@@ -93,12 +98,13 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
         visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
         folder = options["output"] and str(settings.output)
         return make_stale(catalog, chosen, visits, tiles, folder, dry_run=options["dry_run"], as_json=as_json)
-    return _make_all(catalog, settings, choice, tiles, chosen, dry_run=options["dry_run"], as_json=as_json)
+    jobs = _jobs(chosen_visits(catalog, settings, choice) if choice else [], tiles, field)
+    return _make_all(catalog, jobs, chosen, dry_run=options["dry_run"], as_json=as_json)
 
 
 def _check_stale(ctx: click.Context, options: dict[str, Any]) -> None:
     for name in _REQUEST:
-        if options[name] not in (None, ()):
+        if options[name] not in (None, (), False):
             raise click.UsageError(
                 f"--stale makes products as they were asked for: leave out --{name.replace('_', '-')}", ctx
             )
@@ -121,9 +127,7 @@ def mosaic_options(settings: "Settings", **choices: Any) -> "MosaicOptions":
 
 def _make_all(
     catalog: "Catalog",
-    settings: "Settings",
-    choice: "VisitChoice",
-    tiles: tuple[str, ...],
+    jobs: "Mapping[str, Job]",
     options: "MosaicOptions",
     *,
     dry_run: bool,
@@ -133,7 +137,6 @@ def _make_all(
     from hapctl.cli.mosaic_report import mosaic_document, print_mosaic
     from hapctl.cli.progress import shown_progress
 
-    jobs = _jobs(chosen_visits(catalog, settings, choice) if choice else [], tiles)
     alone = len(jobs) == 1
     with shown_progress() as observer:
         work = partial(_done, catalog, options=options, dry_run=dry_run, observer=observer)
@@ -155,12 +158,18 @@ def _make_all(
     return gravest(ending.exit_code for ending in endings)
 
 
-def _jobs(visits: list[str], tiles: tuple[str, ...]) -> "dict[str, Job]":
-    """Return what makes each target, visits before tiles."""
+def _jobs(visits: list[str], tiles: tuple[str, ...], field: "Field | None") -> "dict[str, Job]":
+    """Return what makes each target, visits before tiles and a field."""
+    from hapctl.processing.pipeline.mosaic_field import mosaic_field
     from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
     from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 
-    return {**dict.fromkeys(visits, mosaic_visit), **dict.fromkeys(tiles, mosaic_tile)}
+    jobs: dict[str, Job] = {**dict.fromkeys(visits, mosaic_visit), **dict.fromkeys(tiles, mosaic_tile)}
+    if field is not None:
+        jobs[f"field {field.ra:.5f} {field.dec:.5f}"] = lambda opened, _name, asked, **watch: mosaic_field(
+            opened, field, asked, **watch
+        )
+    return jobs
 
 
 def _done(
