@@ -29,7 +29,7 @@ from hapctl.processing.imaging.open_files import Exposure, OpenFiles
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
 from hapctl.processing.imaging.plane_store import plane_bytes
-from hapctl.processing.imaging.preview import binned_image, write_preview
+from hapctl.processing.imaging.preview import write_preview
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import (
     WrittenProduct,
@@ -320,7 +320,7 @@ def _with_data(bands: Iterable[Band]) -> Iterator[Band]:
 def _preview(final: Path) -> Path:
     picture = final.with_suffix(".png")
     try:
-        write_preview(aside(picture), [binned_image(final)])
+        write_preview(aside(picture), final)
         os.replace(aside(picture), picture)
     finally:
         aside(picture).unlink(missing_ok=True)

@@ -1,96 +1,179 @@
-"""PNG previews of products: asinh stretch between zscale limits, colour from two filters on.
+"""Pictures of products: PNG with AVM tags, grey of one product, colour of several filters.
 
-Products are read by bands and binned down to at most 1024 pixels a side, so memory does not depend on
-their size. No text is drawn.
+Products are read by bands and binned by whole pixels to at most 1024 a side, so memory does not depend on
+their size. North is up where it is in the products (row 0 of a PNG is the highest). No text is drawn; what is
+shown, and where it lies on the sky, is in the XMP packet (`avm`).
 """
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hapctl.processing.imaging.image_planes import ImageRows
+from hapctl.processing.imaging.avm import Colour, PictureTags, ShownFilter, colours_of, xmp_packet
+from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.picture_grid import MOST_PIXELS, picture_grid
+from hapctl.processing.imaging.picture_layer import PictureLayer, binned, read_layer
+from hapctl.processing.imaging.stretch import ColourLevels, colour, colour_levels, grey, grey_levels
 from numpy.typing import NDArray
 
-MOST_PIXELS = 1024
-_SOFTENING = 0.02
-"""Fraction of the range where asinh turns from linear to logarithmic."""
+XMP_KEYWORD = "XML:com.adobe.xmp"
+INPUTS_KEYWORD = "hapctl-inputs"
+"""Text chunk of a PNG: the address of what a picture was made from."""
 
 
-def binned_image(path: Path, most_pixels: int = MOST_PIXELS) -> NDArray[np.float32]:
-    """Return SCI of a product binned by whole pixels to at most ``most_pixels`` a side.
+@dataclass(frozen=True)
+class ShownLayers:
+    """Products read for one picture: what they are and their pixels on its grid, short wavelengths first."""
 
-    Returns
-    -------
-    ndarray, shape (ny, nx), float32
-        Mean of the pixels with data in each bin; NaN where there is none.
+    layers: tuple[PictureLayer, ...]
+    images: tuple[NDArray[np.float32], ...]
+    grid: OutputGrid
+
+    def levels(self) -> ColourLevels:
+        """Choose the levels of a colour picture."""
+        return colour_levels(self.images, [layer.janskys for layer in self.layers])
+
+
+def shown_layers(products: Sequence[Path], most_pixels: int = MOST_PIXELS) -> ShownLayers:
+    """Read products for one picture, in order of wavelength.
+
+    Raises
+    ------
+    UsageProblemError
+        Their grids do not share the points of the sky they sample.
     """
-    with ImageRows(path, "SCI") as science:
-        height, width = science.shape
-        factor = max(1, -(-max(height, width) // most_pixels))
-        rows = [
-            _binned(science.read(first, min(first + factor, height)), factor)
-            for first in range(0, height, factor)
-        ]
-    return np.stack(rows)
+    layers = sorted((read_layer(path) for path in products), key=lambda one: (one.wavelength, one.name))
+    shared = picture_grid([layer.grid for layer in layers], most_pixels)
+    images = tuple(
+        binned(layer.path, bins, shared.grid.shape) for layer, bins in zip(layers, shared.bins, strict=True)
+    )
+    return ShownLayers(tuple(layers), images, shared.grid)
 
 
-def _binned(rows: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    width = rows.shape[1]
-    known = np.isfinite(rows)
-    starts = np.arange(0, width, factor)
-    total = np.add.reduceat(np.where(known, rows, 0.0).sum(axis=0, dtype=np.float64), starts)
-    count = np.add.reduceat(known.sum(axis=0), starts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (total / count).astype(np.float32)
+def write_preview(picture: Path, product: Path) -> None:
+    """Write the grey picture of a product, and sync it to disk.
 
-
-def stretched(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scale an image to grey levels: asinh above the lower zscale limit, black where unknown.
-
-    Returns
-    -------
-    ndarray, shape (ny, nx), uint8
-        0 (black) is kept for pixels without data.
+    Parameters
+    ----------
+    picture : path
+        PNG to be written.
+    product : path
+        FITS file with SCI as an extension or as its primary image; tile-compressed ones are read, too.
     """
-    known = np.isfinite(image)
-    if not known.any():
-        return np.zeros(image.shape, dtype=np.uint8)
-    low, high = _limits(image[known])
-    scaled = np.clip((np.where(known, image, low) - low) / (high - low), 0.0, 1.0)
-    level = np.arcsinh(scaled / _SOFTENING) / np.arcsinh(1.0 / _SOFTENING)
-    return np.where(known, 1 + np.rint(254 * level), 0).astype(np.uint8)
+    shown = shown_layers([product])
+    tags = picture_tags(
+        shown, shown.layers[0].name.removesuffix(".fits"), "asinh stretch above the zscale limit"
+    )
+    [image] = shown.images
+    save_picture(picture, grey(image, grey_levels(image)), xmp_packet(tags))
 
 
-def _limits(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Zscale for the dark end, the brightest half percent for the other."""
-    from astropy.visualization import ZScaleInterval
+def write_colour(picture: Path, products: Sequence[Path], identifier: str, inputs: str = "") -> None:
+    """Write the colour picture of products of two filters or more, and sync it to disk.
 
-    low = float(ZScaleInterval().get_limits(values)[0])
-    high = float(np.percentile(values, 99.5))
-    return low, high if high > low else low + 1.0
+    Parameters
+    ----------
+    picture : path
+        PNG to be written.
+    products : sequence of path
+        One for each filter, in any order.
+    identifier : str
+        What the picture is called in its tags.
+    inputs : str
+        Address of the products' pixels, kept in the picture (`inputs_of`).
+
+    Raises
+    ------
+    UsageProblemError
+        The products' grids do not share the points of the sky they sample.
+    """
+    shown = shown_layers(products)
+    levels = shown.levels()
+    tags = picture_tags(shown, identifier, how_coloured(shown.layers, levels))
+    save_picture(picture, colour(shown.images, levels), xmp_packet(tags), {INPUTS_KEYWORD: inputs})
 
 
-def write_preview(path: Path, images: Sequence[NDArray[np.float32]]) -> None:
-    """Write a PNG, north up, and sync it to disk.
+def how_coloured(layers: Sequence[PictureLayer], levels: ColourLevels) -> str:
+    """Return in a sentence what white is in a colour picture."""
+    text = "Colour after Lupton et al. (2004); "
+    if levels.calibrated:
+        text += "white is equal f_nu in all filters (AB colours 0)"
+    else:
+        text += "filters without photometry, balanced by their bright sources"
+    down = [one.filter for one, turned in zip(layers, levels.turned_down, strict=True) if turned]
+    return f"{text}; turned down for their noise: {', '.join(down)}" if down else text
+
+
+def picture_tags(shown: ShownLayers, identifier: str, description: str) -> PictureTags:
+    """Return what is said of a picture of some layers."""
+    layers = shown.layers
+    targets = sorted({layer.target for layer in layers if layer.target})
+    runs = sorted({layer.run for layer in layers if layer.run})
+    made = f" hapctl run {', '.join(map(str, runs))}." if runs else ""
+    return PictureTags(
+        identifier=identifier,
+        title=f"{' and '.join(targets) or 'Sky'}: {', '.join(layer.filter for layer in layers)}",
+        description=f"{description}.{made}",
+        grid=shown.grid,
+        filters=tuple(
+            _shown_filter(layer, shade) for layer, shade in zip(layers, colours_of(len(layers)), strict=True)
+        ),
+        proposals=tuple(sorted({one for layer in layers for one in layer.proposals})),
+        targets=tuple(targets),
+        software=next((layer.software for layer in layers if layer.software), "hapctl"),
+    )
+
+
+def _shown_filter(layer: PictureLayer, shade: Colour) -> ShownFilter:
+    return ShownFilter(
+        layer.instrument,
+        layer.detector,
+        layer.filter,
+        layer.wavelength,
+        shade,
+        layer.started,
+        layer.exposure_time,
+        layer.name.removesuffix(".fits"),
+    )
+
+
+def save_picture(
+    path: Path, pixels: NDArray[np.uint8], xmp: str, texts: dict[str, str] | None = None
+) -> None:
+    """Write pixels as a PNG with its XMP packet, highest row first, and sync it to disk.
 
     Parameters
     ----------
     path : path
-    images : sequence of ndarray, shape (ny, nx), float32
-        One image: grey. Two or more, from short to long wavelength: colour; blue is the first, red
-        the last, green the mean of those between (of both, where there are two).
+    pixels : ndarray, shape (ny, nx) or (ny, nx, 3), uint8
+        y upward.
+    xmp : str
+    texts : dict of str to str, optional
+        Further text chunks; empty ones are left out.
     """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
-    levels = [stretched(image) for image in images]
-    if len(levels) == 1:
-        picture = Image.fromarray(levels[0][::-1])
-    else:
-        middle = levels[1:-1] or levels
-        green = np.mean(middle, axis=0).astype(np.uint8)
-        picture = Image.fromarray(np.dstack([levels[-1], green, levels[0]])[::-1])
+    information = PngInfo()
+    information.add_itxt(XMP_KEYWORD, xmp)
+    for keyword, text in (texts or {}).items():
+        if text:
+            information.add_text(keyword, text)
     with open(path, "wb") as file:
-        picture.save(file, format="PNG", optimize=False)
+        Image.fromarray(np.ascontiguousarray(pixels[::-1])).save(file, format="PNG", pnginfo=information)
         file.flush()
         os.fsync(file.fileno())
+
+
+def inputs_of(picture: Path) -> str:
+    """Return the address of what a picture was made from; empty where there is no such picture."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(picture) as image:
+            image.load()
+            return str(image.info.get(INPUTS_KEYWORD, ""))
+    except (FileNotFoundError, UnidentifiedImageError, OSError, SyntaxError):
+        return ""

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hapctl.archive.database import Catalog
 from hapctl.archive.products import EligibleExposure, MaskRow
 from hapctl.archive.runs import Run
@@ -16,14 +14,12 @@ from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
 from hapctl.processing.imaging.prepared import PreparedChip
-from hapctl.processing.imaging.preview import binned_image
 from hapctl.processing.imaging.product_description import InputChip
 from hapctl.processing.imaging.product_names import exposure_product_name, product_suffix
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.imaging.variance import product_noise_correlation
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,6 @@ class Workshop:
     observer: Observer
     clock: Stopwatch
     made: dict[str, ProductPixels] = field(default_factory=dict)
-    _binned: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
-
-    def binned(self, path: Path) -> NDArray[np.float32]:
-        """Return a product binned for its preview; read once."""
-        if path not in self._binned:
-            self._binned[path] = binned_image(path)
-        return self._binned[path]
 
 
 def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str]) -> ProductPixels:

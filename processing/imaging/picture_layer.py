@@ -1,0 +1,148 @@
+"""One product in a picture: what its headers say of it, and its pixels binned for the picture.
+
+Products are read by bands of rows, plain or tile-compressed, so memory does not depend on their size.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.pivot_wavelengths import pivot_nm
+from numpy.typing import NDArray
+
+_PIXELS_AT_ONCE = 1 << 22
+_AB_OF_FLAM = 1e23 / 2.99792458e18  # Jy of 1 erg/s/cm2/A at 1 A: f_nu = f_lambda * lambda**2 / c
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureLayer:
+    """What the headers of a product say that a picture needs.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        File name it has or will have.
+    grid : OutputGrid
+    instrument, detector, filter, target : str
+    wavelength : float
+        Pivot wavelength, nm; 0: not known (a detection image).
+    janskys : float or None
+        f_nu in Jy per arcsec**2 of one unit of the image; None: without photometry.
+    proposals : tuple of str
+    started : str
+        DATE-BEG, UTC.
+    exposure_time : float
+        Seconds.
+    run : int or None
+        Run that made it.
+    software : str
+    """
+
+    path: Path
+    name: str
+    grid: OutputGrid
+    instrument: str
+    detector: str
+    filter: str
+    target: str
+    wavelength: float
+    janskys: float | None
+    proposals: tuple[str, ...]
+    started: str
+    exposure_time: float
+    run: int | None
+    software: str
+
+
+def read_layer(path: Path) -> PictureLayer:
+    """Read what a picture needs to know of a product; SCI may be the primary image or an extension."""
+    with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        primary, image = hdus[0].header, _science(hdus).header
+        detector, photplam = str(primary.get("DETECTOR", "")), image.get("PHOTPLAM")
+        grid = OutputGrid(
+            crval=(image["CRVAL1"], image["CRVAL2"]),
+            crpix=(image["CRPIX1"], image["CRPIX2"]),
+            cd=(image["CD1_1"], image["CD1_2"], image["CD2_1"], image["CD2_2"]),
+            shape=(image["NAXIS2"], image["NAXIS1"]),
+        )
+        return PictureLayer(
+            path=path,
+            name=str(primary.get("FILENAME", path.name)),
+            grid=grid,
+            instrument=str(primary.get("INSTRUME", "")),
+            detector=detector,
+            filter=str(primary.get("FILTER", "")),
+            target=str(primary.get("TARGNAME", "")),
+            wavelength=pivot_nm(str(primary.get("FILTER", "")), detector, photplam),
+            janskys=_janskys(image, grid),
+            proposals=tuple(part for part in str(primary.get("PROPOSID", "")).replace(",", " ").split()),
+            started=str(primary.get("DATE-BEG", "")),
+            exposure_time=float(primary.get("EXPTIME", 0.0)),
+            run=primary.get("HAPRUN"),
+            software=str(primary.get("PROD_VER", "")),
+        )
+
+
+def _science(hdus: fits.HDUList) -> fits.hdu.base._BaseHDU:
+    return hdus["SCI"] if "SCI" in hdus else hdus[0]
+
+
+def _janskys(image: fits.Header, grid: OutputGrid) -> float | None:
+    photflam, photplam = image.get("PHOTFLAM") or 0.0, image.get("PHOTPLAM") or 0.0
+    if not (photflam > 0 and photplam > 0):
+        return None
+    return float(photflam * photplam**2 * _AB_OF_FLAM / grid.scale_arcsec**2)
+
+
+def binned(
+    path: Path,
+    bins: tuple[NDArray[np.int64], NDArray[np.int64]],
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Return SCI of a product as it looks on the grid of a picture.
+
+    Parameters
+    ----------
+    path : path
+    bins : tuple of (ndarray, ndarray)
+        The picture's row of each row and column of each column (`picture_grid.PictureGrid.bins`), ascending.
+    shape : tuple of int
+        (ny, nx) of the picture.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx), float32
+        Mean of the pixels with data in each bin; NaN where there is none.
+    """
+    rows, columns = bins
+    total, count = np.zeros(shape), np.zeros(shape)
+    starts = _starts(columns)
+    window = slice(int(columns[0]), int(columns[-1]) + 1)
+    at_once = max(1, _PIXELS_AT_ONCE // len(columns))
+    with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        section = _science(hdus).section
+        for first in range(0, len(rows), at_once):
+            pixels = np.asarray(section[first : first + at_once], dtype=np.float32)
+            here = rows[first : first + at_once]
+            lines = slice(int(here[0]), int(here[-1]) + 1)
+            known = np.isfinite(pixels)
+            pixels[~known] = 0.0
+            total[lines, window] += _summed(pixels, _starts(here), starts)
+            count[lines, window] += _summed(known, _starts(here), starts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total / count).astype(np.float32)
+
+
+def _starts(bins: NDArray[np.int64]) -> NDArray[np.intp]:
+    return np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
+
+
+def _summed(
+    pixels: NDArray[np.float32] | NDArray[np.bool_], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    ends = [*rows[1:], len(pixels)]
+    lines = [pixels[first:end].sum(axis=0, dtype=np.float64) for first, end in zip(rows, ends, strict=True)]
+    return np.asarray(np.add.reduceat(np.stack(lines), columns, axis=1))
