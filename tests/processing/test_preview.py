@@ -160,7 +160,7 @@ def test_same_pixels_same_picture(tmp_path: Path) -> None:
 def test_coarse_and_cut_products_share_a_picture(tmp_path: Path) -> None:
     """Layers of 0.04 and 0.12 arcsec of a tile, each cut to its data, bin onto the same points of the sky.
 
-    CRPIX of a coarse tile is a third of the fine one's (hap_reference 4.2): its pixels begin one fine pixel on.
+    CRPIX of a coarse tile is a third of the fine one's (hap_reference 4.2): its pixels begin one pixel on.
     """
     fine_scale = 0.04 / 3600
     cd = (-fine_scale, 0.0, 0.0, fine_scale)
