@@ -259,6 +259,13 @@ product_exclusion = Table(
     both_to("wcs_solution", "exposure_id", "solution_id"),
     Index("product_exclusion_exposure", "exposure_id"),
 )
+product_policy_same = Table(
+    "product_policy_same",
+    METADATA,
+    Column("product_id", ForeignKey("product.product_id"), primary_key=True),
+    Column("policy_id", ForeignKey("policy.policy_id"), primary_key=True),
+    *to("run.run_id", "run_id"),
+)
 product_claimed_input = Table(
     "product_claimed_input",
     METADATA,

@@ -58,7 +58,7 @@ def ensure_policy(
     int
         ``policy_id`` of the rule in force; nothing changes where it already is.
     """
-    _lock(connection, kind)
+    lock_policies(connection, kind)
     in_force = policy_in_force(connection, kind, name, content)
     if in_force is not None:
         return in_force
@@ -71,19 +71,20 @@ def record_policy(
     connection: Connection, run_id: int, kind: PolicyKind, name: str, content: Mapping[str, Any]
 ) -> int:
     """Record a rule without putting it in force, as a new version where its content is new."""
-    _lock(connection, kind)
+    lock_policies(connection, kind)
     return _recorded(connection, run_id, kind, name, content)
 
 
 def activate_policy(connection: Connection, run_id: int, kind: PolicyKind, policy_id: int) -> None:
     """Put a recorded rule in force; nothing changes where it already is."""
-    _lock(connection, kind)
+    lock_policies(connection, kind)
     active = active_policy(connection, kind)
     if active is None or active.policy_id != policy_id:
         _put_in_force(connection, run_id, kind, policy_id)
 
 
-def _lock(connection: Connection, kind: PolicyKind) -> None:
+def lock_policies(connection: Connection, kind: PolicyKind) -> None:
+    """Hold the policies of a kind until the end of the transaction."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("policy", kind)})
 
 

@@ -206,8 +206,11 @@ class ProductRules:
         """
         if case.detector not in NATIVE_SCALE_ARCSEC:
             raise UsageProblemError(f"no drizzle parameters for detector {case.detector}")
-        met = tuple(rule for rule in self.rules if rule.condition.holds(case))
-        return _applied(met, tuple(settings))
+        return _applied(self.met(case), tuple(settings))
+
+    def met(self, case: ProductCase) -> tuple[ProductRule, ...]:
+        """Return the rules that are for a product, in order."""
+        return tuple(rule for rule in self.rules if rule.condition.holds(case))
 
     def content(self) -> list[dict[str, Any]]:
         """Return the rules as plain data, which `rules_from_content` reads back to the same rules."""

@@ -71,7 +71,6 @@ def reasons_to_make(
     planned: PlannedProduct,
     options: MosaicOptions,
     masks: Mapping[str, str] | None,
-    policy_id: int | None,
 ) -> tuple[tuple[StaleReason, ...], ProductInForce | None]:
     """Return why a product must be made (nothing: it is current), and the one in force.
 
@@ -79,8 +78,6 @@ def reasons_to_make(
     ----------
     masks : mapping of str to str, or None
         SHA-256 of the masks by rootname; None: some are still to be made.
-    policy_id : int or None
-        The policy of products in force; None where it is still to be recorded.
     """
     with catalog.begin() as connection:
         current = product_in_force(connection, str(options.output), planned.name)
@@ -91,13 +88,11 @@ def reasons_to_make(
         reasons.append(StaleReason("masks", "cosmic-ray masks are to be made"))
     elif planned.inputs_sha256(masks if planned.masked and masks else {}) != current.inputs_sha256:
         reasons.append(StaleReason("inputs", "other inputs"))
-    if planned.parameters_sha256 != current.parameters_sha256:
+    told = any(reason.code == "policy" for reason in reasons)
+    if planned.parameters_sha256 != current.parameters_sha256 and not told:
         reasons.append(StaleReason("parameters", "other parameters"))
     if options.wcs_policy != current.wcs_policy:
         reasons.append(StaleReason("wcs-policy", f"was made under the policy {current.wcs_policy}"))
-    if policy_id != current.policy_id:
-        words = "the policy of products (parameters or software) changed"  # as the view says it
-        reasons.append(StaleReason("policy", words))
     reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
     return tuple(dict.fromkeys(reasons)), current
 
@@ -122,7 +117,7 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
         Filter products, from short to long wavelength, for a preview in colour (a total).
     """
     masks = {name: shop.masks[name].sha256 for name in _masked(shop, planned)}
-    why, current = reasons_to_make(shop.catalog, planned, shop.options, masks, shop.policy_id)
+    why, current = reasons_to_make(shop.catalog, planned, shop.options, masks)
     if current is not None and not why:
         for file in current.files.values():
             tidy(Path(file["path"]))

@@ -118,7 +118,7 @@ def run_mosaic(
         with OpenExposures(catalog, options.origin) as opened:
             with catalog.begin() as connection:
                 policy = rules_in_force(connection)
-            return _plan(opened, target, replace(options, rules=policy.rules), policy)
+            return _plan(opened, target, replace(options, rules=policy.rules))
     parameters = {**target.parameters, **options.as_parameters()}
     with (
         recorded_run(catalog, "mosaic", parameters, arguments) as run,
@@ -245,9 +245,7 @@ def _visits(planned: Sequence[PlannedProduct]) -> list[str]:
     return sorted({exposure.visit for one in planned for exposure in one.exposures})
 
 
-def _plan(
-    opened: OpenExposures, target: Target, options: MosaicOptions, policy: RulesInForce
-) -> MosaicReport:
+def _plan(opened: OpenExposures, target: Target, options: MosaicOptions) -> MosaicReport:
     try:
         planned = target.plan(opened, options)
     except NothingLeftError:
@@ -255,13 +253,13 @@ def _plan(
         if not to_retire:
             raise
         return MosaicReport(tuple(to_retire))
-    results, to_make = _planned_results(opened, planned, options, policy.policy_id)
+    results, to_make = _planned_results(opened, planned, options)
     to_retire = _left_behind(opened.catalog, None, target, planned, options)
     return MosaicReport((*results, *to_retire), masks_to_make=tuple(sorted(to_make)))
 
 
 def _planned_results(
-    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions, policy_id: int
+    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
 ) -> tuple[list[ProductResult], dict[str, MemoryPlan]]:
     catalog = opened.catalog
     known, to_make = _known_masks(opened, planned, options)
@@ -274,7 +272,7 @@ def _planned_results(
             for exposure in one.exposures
             if exposure.rootname in known
         }
-        why, current = reasons_to_make(catalog, one, options, None if missing else masks, policy_id)
+        why, current = reasons_to_make(catalog, one, options, None if missing else masks)
         shapes = opened.shapes(one.exposures)
         plan = memory_of_product(one, shapes, options)
         results.append(

@@ -11,7 +11,7 @@ from hapctl.archive.runs import parameters_sha256
 from hapctl.processing.astrometry.solution import LookupOrigin
 from hapctl.processing.imaging.defaults import Level
 from hapctl.processing.imaging.grid import OutputGrid
-from hapctl.processing.imaging.memory_plan import MemoryPlan, plan_memory
+from hapctl.processing.imaging.memory_plan import BASE_BYTES, EXPOSURE_BYTES, MemoryPlan, plan_memory
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_description import Kind, context_planes
 from hapctl.processing.imaging.product_rules import ChosenRules, ProductCase, ProductRules
@@ -54,6 +54,8 @@ class MosaicOptions:
         Layers and mosaics of a field are made apart for each.
     keep_replaced : bool
         Files of products that are replaced are kept beside the new ones.
+    calibrated : bool
+        Each exposure product has the calibrated file of its exposure, with the solution in force, beside it.
     rules : ProductRules
         Of the policy of products; a run takes those in force (`product_policies`).
     """
@@ -71,6 +73,7 @@ class MosaicOptions:
     compress: Compression | None = None
     split_by: Split | None = None
     keep_replaced: bool = False
+    calibrated: bool = False
     rules: ProductRules = field(default_factory=hap_rules, repr=False)
 
     def request(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class MosaicOptions:
             "full_cell": self.full_cell,
             "compress": self.compress,
             "split_by": self.split_by,
+            "calibrated": self.calibrated,
         }
 
     def with_request(self, output: Path, request: Mapping[str, Any]) -> "MosaicOptions":
@@ -115,7 +119,8 @@ class PlannedProduct:
 
     Attributes
     ----------
-    kind : {"exposure", "filter", "total", "layer"}
+    kind : {"exposure", "filter", "total", "grism", "layer", "mosaic"}
+        A ``grism`` product is not drizzled: it is a copy of its exposure.
     name : str
         File name.
     visit : str or None
@@ -127,6 +132,7 @@ class PlannedProduct:
     filter_text : str
         As in the header.
     grid : OutputGrid
+        Of a grism product: size and scale of its first chip.
     full_pixels : int
         What NPIXFRAC refers to.
     members : tuple of EligibleExposure
@@ -171,6 +177,11 @@ class PlannedProduct:
     data_pixels: int = 0
 
     @property
+    def drizzled(self) -> bool:
+        """Whether its pixels come from a drizzle."""
+        return self.kind != "grism"
+
+    @property
     def parameters_sha256(self) -> str:
         """The address of the parameters."""
         return parameters_sha256(self.parameters)
@@ -197,22 +208,24 @@ class PlannedProduct:
         return parameters_sha256({"grid": self.grid_row(), "inputs": inputs, "parameters": used})
 
     def grid_row(self) -> dict[str, Any]:
-        """Return the output WCS as plain data."""
-        return asdict(self.grid)
+        """Return the output WCS as plain data; nothing where there is none."""
+        return asdict(self.grid) if self.drizzled else {}
 
     def catalog_grid(self) -> dict[str, Any]:
         """Return the grid as the catalog keeps it; of a visit with the members that define it, of a field
         with the field."""
-        if self.visit is None:
+        if self.visit is None or not self.drizzled:
             return {**self.grid_row(), **self.region}
         members = sorted([one.exposure_id, one.solution_id] for one in self.members)
         return {**self.grid_row(), "members": members}
 
-    def file_bytes(self, chips: int) -> int:
-        """Return the size of its pixels on disk."""
+    def file_bytes(self, chips: int, compress: Compression | None = None) -> int:
+        """Return the size of its pixels on disk; compressed, at most that of the part with data."""
         height, width = self.grid.shape
         images = 2 + self.drizzle.final.variance + self.drizzle.final.error
-        return height * width * 4 * (images + context_planes(chips) * self.drizzle.final.context)
+        planes = images + context_planes(chips) * self.drizzle.final.context
+        pixels = self.data_pixels if compress and self.data_pixels else height * width
+        return pixels * 4 * planes
 
 
 def _address(exposure: EligibleExposure) -> list[str]:
@@ -223,8 +236,7 @@ def drizzle_parameters(
     options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]
 ) -> DrizzleParameters:
     """Return how a product of the exposures of one detector is drizzled."""
-    chosen = chosen_rules(options, level, exposures)
-    return replace(chosen.drizzle, lookup_origin=options.origin)
+    return parameters_of_case(options, product_case(level, exposures))
 
 
 def comparison_parameters(options: MosaicOptions, exposures: Sequence[EligibleExposure]) -> DrizzleParameters:
@@ -234,8 +246,18 @@ def comparison_parameters(options: MosaicOptions, exposures: Sequence[EligibleEx
 
 def chosen_rules(options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]) -> ChosenRules:
     """Return the parameters of a product of some exposures, and which rules and settings made them so."""
+    return rules_of_case(options, product_case(level, exposures))
+
+
+def rules_of_case(options: MosaicOptions, case: ProductCase) -> ChosenRules:
+    """Return what `chosen_rules` does, of a case."""
     pixfrac = () if options.pixfrac is None else (f"final.pixfrac={options.pixfrac!r}",)
-    return options.rules.chosen(product_case(level, exposures), (*options.settings, *pixfrac))
+    return options.rules.chosen(case, (*options.settings, *pixfrac))
+
+
+def parameters_of_case(options: MosaicOptions, case: ProductCase) -> DrizzleParameters:
+    """Return what `drizzle_parameters` does, of a case."""
+    return replace(rules_of_case(options, case).drizzle, lookup_origin=options.origin)
 
 
 def product_case(level: Level, exposures: Sequence[EligibleExposure]) -> ProductCase:
@@ -298,8 +320,15 @@ def short_cells(exposures: Sequence[EligibleExposure]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+_COPY_PIXEL_BYTES = 4 + 4 + 2
+"""SCI, ERR and DQ of a calibrated file."""
+
+
 def memory_of_product(
     planned: PlannedProduct, shapes: Sequence[Sequence[tuple[int, int]]], options: MosaicOptions
 ) -> MemoryPlan:
     """Return what making a product needs at its peak; its masks are made before."""
+    if not planned.drizzled:
+        largest = max(height * width for chips in shapes for height, width in chips)
+        return MemoryPlan(BASE_BYTES + EXPOSURE_BYTES + 2 * 4 * largest)
     return plan_memory(shapes, planned.drizzle, final=planned.grid, threads=options.threads)

@@ -1,11 +1,10 @@
 """The policy of products: which rules are in force, and those a product was made under.
 
 Rules are rows of the kind ``products`` that only ever get newer versions. ``hap`` is this software's own:
-it is recorded by the first run, and again, as a new version, by the first run of software that has other
-rules or makes other pixels. What a user put in force stays in force.
+it is recorded by the first run, and again, as a new version, by the first run of other software. What a user
+put in force stays in force.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from hapctl.archive.policies import (
     PolicyRow,
     activate_policy,
     active_policy,
+    lock_policies,
     policy_numbered,
     record_policy,
 )
@@ -22,6 +22,7 @@ from hapctl.processing.imaging.product_rules import ProductRules, rules_from_con
 from hapctl.processing.imaging.product_seed import hap_rules
 from hapctl.processing.pipeline.build_product import software_name
 from hapctl.processing.pipeline.planned import ENGINE
+from hapctl.processing.pipeline.policy_effects import PolicyEffect, tell_same
 from sqlalchemy import Connection
 
 OWN_NAME = "hap"
@@ -48,13 +49,8 @@ class RulesInForce:
     policy_id: int
 
 
-def own_content() -> dict[str, Any]:
-    """Return the content of this software's own policy: its name and version, its engine, HAP's rules."""
-    return policy_content(hap_rules())
-
-
 def policy_content(rules: ProductRules) -> dict[str, Any]:
-    """Return what a policy of products holds."""
+    """Return what a policy of products holds: rules, and the software and engine they were used with."""
     return {"software": software_name(), "engine": ENGINE, "rules": rules.content()}
 
 
@@ -90,34 +86,37 @@ def rules_of_policy(connection: Connection, policy_id: int) -> ProductRules:
 def rules_in_force(connection: Connection) -> RulesInForce:
     """Return the rules that the next run takes; nothing is recorded."""
     active = active_policy(connection, "products")
-    if active is not None and not _outdated(active):
-        return RulesInForce(rules_of(active), active.name, active.version, active.policy_id)
-    return RulesInForce(hap_rules(), OWN_NAME, 0, 0)
+    if active is None:
+        return RulesInForce(hap_rules(), OWN_NAME, 0, 0)
+    rules = hap_rules() if active.name == OWN_NAME else rules_of(active)
+    if canonical_json(active.content) == canonical_json(policy_content(rules)):
+        return RulesInForce(rules, active.name, active.version, active.policy_id)
+    return RulesInForce(rules, active.name, 0, 0)
 
 
 def ensure_rules(connection: Connection, run_id: int) -> RulesInForce:
-    """Return the rules in force; this software's own are recorded and put in force if there are no others.
+    """Return the rules in force, recorded for this software where they were not.
 
-    Products whose parameters are the same under new rules are told to be current under them.
+    This software's own are put in force if there are no others. A user's stay in force; under new software
+    they get a new version with the same rules.
     """
     found = rules_in_force(connection)
     if found.policy_id:
         return found
-    policy_id = record_policy(connection, run_id, "products", OWN_NAME, own_content())
-    put_rules_in_force(connection, run_id, policy_id)
+    lock_policies(connection, "products")
+    found = rules_in_force(connection)  # what somebody put in force meanwhile holds
+    policy_id = found.policy_id or _recorded(connection, run_id, found)
     row = policy_numbered(connection, "products", policy_id)
-    return RulesInForce(hap_rules(), row.name, row.version, policy_id)
+    return RulesInForce(found.rules, row.name, row.version, policy_id)
 
 
-def put_rules_in_force(connection: Connection, run_id: int, policy_id: int) -> None:
-    """Put recorded rules in force."""
+def _recorded(connection: Connection, run_id: int, found: RulesInForce) -> int:
+    policy_id = record_policy(connection, run_id, "products", found.name, policy_content(found.rules))
+    put_rules_in_force(connection, run_id, policy_id)
+    return policy_id
+
+
+def put_rules_in_force(connection: Connection, run_id: int, policy_id: int) -> PolicyEffect:
+    """Put recorded rules in force; products that are the same under them are told to be current."""
     activate_policy(connection, run_id, "products", policy_id)
-
-
-def _outdated(active: PolicyRow) -> bool:
-    """Whether it is this software's own, but of another version of it."""
-    return active.name == OWN_NAME and not _same(active.content, own_content())
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return canonical_json(one) == canonical_json(other)
+    return tell_same(connection, run_id, rules_of_policy(connection, policy_id), policy_id)

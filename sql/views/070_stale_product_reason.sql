@@ -1,5 +1,5 @@
 -- A current product is stale when what would go in now differs from what went in (either way round), when the policy
--- (parameters and software) changed, or when its file was seen missing or damaged. Grids: those of a visit's detectors
+-- asks for other parameters, masks or software (see product_policy_same), or when its file was seen missing or damaged. Grids: those of a visit's detectors
 -- share a tangent point, so they are made from all its eligible exposures; grid->'members' holds [exposure_id, solution_id]
 -- of each, so a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
 -- A mosaic of a field keeps the HEALPix cells of the field in its grid. A part of a split layer takes the exposures of its
@@ -74,10 +74,11 @@ WHERE p.visit IS NOT NULL
       SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id)
       FROM eligible_exposure e WHERE e.visit = p.visit)
 UNION ALL
-SELECT p.product_id, 'policy', 'the policy of products (parameters or software) changed'
+SELECT p.product_id, 'policy', 'under the policy of products in force its parameters, masks or software are others'
 FROM current_product p
 JOIN policy_active a ON a.kind = 'products' AND upper_inf(a.during)
 WHERE a.policy_id <> p.policy_id
+  AND NOT EXISTS (SELECT FROM product_policy_same s WHERE (s.product_id, s.policy_id) = (p.product_id, a.policy_id))
 UNION ALL
 SELECT p.product_id, k.state, 'its ' || f.kind || ' file was found ' || k.state
 FROM current_product p

@@ -513,16 +513,17 @@ def test_products_are_listed_shown_and_explained(ingested: Runner, catalog: Cata
     assert ingested("product", "show", "nothing.fits").exit_code == 3
 
 
-def test_other_defaults_make_products_again_for_one_reason(
+def test_other_software_makes_products_again_for_one_reason(
     ingested: Runner, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mosaic(ingested, "--visit", "jhap01")
-    monkeypatch.setattr("hapctl.processing.pipeline.product_policies.software_name", lambda: "hapctl 99")
+    monkeypatch.setattr("hapctl.processing.pipeline.build_product.version", lambda name: f"99 of {name}")
     planned = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
     made = mosaic(ingested, "--visit", "jhap01")
-    changed = "the policy of products (parameters or software) changed"
+    changed = "under the policy of products in force its parameters, masks or software are others"
     for one in planned:
-        assert one["why"] == made[one["name"]]["why"] == [changed]
+        assert one["why"] == ["other parameters"]
+        assert made[one["name"]]["why"] == [changed]
     assert stale_names(catalog) == set()
     assert {one["status"] for one in mosaic(ingested, "--visit", "jhap01").values()} == {"unchanged"}
 
