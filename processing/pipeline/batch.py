@@ -1,14 +1,25 @@
-"""Many units of work: in this process, on local processes, or on a Dask cluster, each after what it needs."""
+"""Many units of work: in this process, on local processes, or on a Dask cluster, each after what it needs.
 
-from collections.abc import Sequence
+The catalog holds the batch, its units, who works on each, and how each ended; this module only hands them
+out. Whatever dies, what was done is done, and the same command again does only the rest.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
 
+from hapctl.archive.batches import NewUnit, record_batch
 from hapctl.archive.database import Catalog
+from hapctl.archive.runs import Run, recorded_run
 from hapctl.processing.errors import UsageProblemError
-from hapctl.processing.imaging.observer import Observer
-from hapctl.processing.pipeline.unit_actions import do_unit
+from hapctl.processing.pipeline.dispatch import BatchObserver, Dispatch, Here, Workers
+from hapctl.processing.pipeline.local_workers import LocalWorkers
+from hapctl.processing.pipeline.predictions import with_past_work
+from hapctl.processing.pipeline.unit_actions import Action
+from hapctl.processing.pipeline.unit_process import Place
 from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
 
 
@@ -34,30 +45,6 @@ class Execution:
     memory_limit: int = 4_000_000_000
 
 
-class BatchObserver:
-    """Told what becomes of units; here nothing is done with it.
-
-    Attributes
-    ----------
-    steps : Observer
-        Told of the progress within a unit that is done in this process.
-    """
-
-    steps: Observer = Observer()
-
-    def begun(self, units: Sequence[WorkUnit], batch_id: int) -> None:
-        """The batch has this number in the catalog (``hapctl status --watch --batch N``)."""
-
-    def started(self, unit: WorkUnit, where: str) -> None:
-        """A unit was given to a worker."""
-
-    def ended(self, unit: WorkUnit, outcome: UnitOutcome) -> None:
-        """A unit has ended."""
-
-    def told(self, message: str) -> None:
-        """Something to be said in a line, such as that workers are waited for."""
-
-
 def run_batch(
     catalog: Catalog,
     units: Sequence[WorkUnit],
@@ -66,6 +53,7 @@ def run_batch(
     *,
     command: str,
     arguments: Sequence[str] = (),
+    action: Action | None = None,
 ) -> list[UnitOutcome]:
     """Do units, each after those it needs; one that fails stops only those that come after it.
 
@@ -79,7 +67,9 @@ def run_batch(
     command : str
         What is run on many targets, such as ``mosaic``.
     arguments : sequence of str
-        The command line, for the runs.
+        The command line, for the run that hands out the units.
+    action : callable, optional
+        What is done to each unit, a function of a module; by default that of its action.
 
     Returns
     -------
@@ -89,20 +79,71 @@ def run_batch(
     Raises
     ------
     UsageProblemError
-        Two units of one name, one that comes after a unit that is not there, or a circle.
+        Two units of one name, one that comes after a unit that is not there, or a circle; `distributed` is
+        not installed.
+    ServiceUnavailableError
+        The catalog or the scheduler was lost, or a worker can't reach the catalog.
     """
-    observer = observer or BatchObserver()
-    outcomes: dict[str, UnitOutcome] = {}
-    for unit in in_order_of_need(units):
-        lacking = [name for name in unit.after if not outcomes[name].ended_well]
-        if lacking:
-            outcome = UnitOutcome(unit.name, "skipped", 1, f"{lacking[0]} did not end well")
-        else:
-            observer.started(unit, "here")
-            outcome = do_unit(catalog, unit, observer.steps)
-        outcomes[unit.name] = outcome
-        observer.ended(unit, outcome)
+    ordered, observer = in_order_of_need(units), observer or BatchObserver()
+    parameters = {
+        "command": command,
+        "units": [unit.name for unit in units],
+        "workers": None if how.scheduler else how.workers,
+        "scheduler": how.scheduler,
+    }
+    with recorded_run(catalog, "batch", parameters, arguments) as run:
+        with _workers(catalog, run, how, observer) as (workers, place):
+            ordered = with_past_work(catalog, ordered)
+            batch_id = _recorded(catalog, run.id, ordered, how, command)
+            observer.begun(ordered, batch_id)
+            outcomes = Dispatch(catalog, place, batch_id, ordered, workers, observer, action).all_done()
+        _note(run, batch_id, list(outcomes.values()))
     return [outcomes[unit.name] for unit in units]
+
+
+def _recorded(catalog: Catalog, run_id: int, units: Sequence[WorkUnit], how: Execution, command: str) -> int:
+    number = {unit.name: place for place, unit in enumerate(units)}
+    rows = [
+        NewUnit(
+            number[unit.name],
+            unit.name,
+            unit.action,
+            unit.target,
+            sorted({number[name] for name in unit.after}),
+            unit.memory_bytes or None,
+            unit.seconds,
+        )
+        for unit in units
+    ]
+    workers = None if how.scheduler else how.workers
+    with catalog.begin() as connection:
+        return record_batch(connection, run_id, command, rows, workers=workers, scheduler=how.scheduler)
+
+
+def _note(run: Run, batch_id: int, outcomes: Sequence[UnitOutcome]) -> None:
+    run.summary |= {"batch": batch_id, "units": dict(Counter(outcome.status for outcome in outcomes))}
+    bad = [outcome for outcome in outcomes if not outcome.ended_well]
+    if bad:
+        run.refused(f"{len(bad)} of {len(outcomes)} units did not end well: {bad[0].name}: {bad[0].message}")
+
+
+@contextmanager
+def _workers(
+    catalog: Catalog, run: Run, how: Execution, observer: BatchObserver
+) -> Iterator[tuple[Workers, Place]]:
+    if how.scheduler is not None:
+        from hapctl.processing.pipeline.dask_workers import DaskWorkers, marked
+
+        with (
+            marked(how.home, run.id) as marker,
+            DaskWorkers(how.scheduler, Place(catalog.url, marker), observer.told) as cluster,
+        ):
+            yield cluster, Place(catalog.url, marker)
+    elif how.workers > 1:
+        with LocalWorkers(how.workers, how.memory_limit) as processes:
+            yield processes, Place(catalog.url)
+    else:
+        yield Here(catalog, observer.steps), Place(catalog.url)
 
 
 def in_order_of_need(units: Sequence[WorkUnit]) -> list[WorkUnit]:

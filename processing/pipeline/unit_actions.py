@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from hapctl.archive.batches import UnitEnding
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError
 from hapctl.archive.memory import PeakMemory
@@ -19,6 +20,7 @@ from hapctl.processing.pipeline.mosaic_run import MosaicReport
 from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
 from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 from hapctl.processing.pipeline.planned import MosaicOptions
+from hapctl.processing.pipeline.process_visit import ProcessOptions, VisitReport, process_visit
 from hapctl.processing.pipeline.units import UnitOutcome, UnitStatus, WorkUnit
 
 Action = Callable[[Catalog, WorkUnit, Observer], UnitOutcome]
@@ -49,7 +51,14 @@ def align_unit(target: Target, options: AlignOptions, after: Iterable[str] = ())
     return WorkUnit(name, "align", {target.scope: target.name}, {"align": options}, tuple(after))
 
 
-def do_unit(catalog: Catalog, unit: WorkUnit, observer: Observer | None = None) -> UnitOutcome:
+def process_unit(visit: str, options: ProcessOptions) -> WorkUnit:
+    """Return the unit that brings a visit from exposures to products, ``process visit j8bt06``."""
+    return WorkUnit(f"process visit {visit}", "process", {"visit": visit}, {"process": options})
+
+
+def do_unit(
+    catalog: Catalog, unit: WorkUnit, observer: Observer | None = None, action: Action | None = None
+) -> UnitOutcome:
     """Do a unit in this process; what goes wrong is an outcome, but for an interruption.
 
     Parameters
@@ -58,6 +67,8 @@ def do_unit(catalog: Catalog, unit: WorkUnit, observer: Observer | None = None) 
     unit : WorkUnit
     observer : Observer, optional
         Told of the progress within the unit.
+    action : callable, optional
+        What is done; by default that of `ACTIONS` under the name of the unit's action.
 
     Returns
     -------
@@ -66,13 +77,13 @@ def do_unit(catalog: Catalog, unit: WorkUnit, observer: Observer | None = None) 
     """
     start = time.monotonic()
     with PeakMemory() as memory:
-        outcome = _tried(catalog, unit, observer or Observer())
+        outcome = _tried(action or ACTIONS[unit.action], catalog, unit, observer or Observer())
     return replace(outcome, seconds=time.monotonic() - start, peak_bytes=memory.peak_bytes)
 
 
-def _tried(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
+def _tried(action: Action, catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
     try:
-        return ACTIONS[unit.action](catalog, unit, observer)
+        return action(catalog, unit, observer)
     except (ArchiveError, ProcessingError) as error:
         return failure(unit, error.exit_code, error.message, error.remedy)
     except Exception as error:
@@ -85,6 +96,20 @@ def failure(unit: WorkUnit, exit_code: int, message: str, remedy: str) -> UnitOu
     """Return the outcome of a unit that raised: ``refused`` by science or policy, else ``failed``."""
     status: UnitStatus = "refused" if exit_code in _REFUSALS else "failed"
     return UnitOutcome(unit.name, status, exit_code, message, remedy)
+
+
+def ending_of(outcome: UnitOutcome, batch_id: int, number: int) -> UnitEnding:
+    """Return what the catalog keeps of an outcome."""
+    return UnitEnding(
+        batch_id,
+        number,
+        outcome.status,
+        outcome.exit_code,
+        outcome.message,
+        outcome.remedy,
+        outcome.seconds,
+        outcome.peak_bytes,
+    )
 
 
 def _mosaic(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
@@ -117,5 +142,22 @@ def _align_outcome(unit: WorkUnit, result: TargetResult) -> UnitOutcome:
     return UnitOutcome(unit.name, status, runs=runs, result=result)
 
 
-ACTIONS: dict[str, Action] = {"mosaic": _mosaic, "align": _align}
+def _process(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
+    options: ProcessOptions = unit.options["process"]
+    arguments = unit.options.get("arguments", ())
+    report = process_visit(catalog, unit.target["visit"], options, arguments=arguments, observer=observer)
+    return process_outcome(unit, report)
+
+
+def process_outcome(unit: WorkUnit, report: VisitReport) -> UnitOutcome:
+    """Return the outcome of a visit's steps: of a failure that of the step which failed."""
+    if not report.exit_code:
+        status: UnitStatus = "unchanged" if report.outcome == "current" else "done"
+        return UnitOutcome(unit.name, status, runs=report.runs, result=report)
+    last = report.steps[-1]
+    outcome = failure(unit, last.exit_code, f"{last.step}: {last.reason}", last.remedy)
+    return replace(outcome, runs=report.runs, result=report)
+
+
+ACTIONS: dict[str, Action] = {"mosaic": _mosaic, "align": _align, "process": _process}
 """By `WorkUnit.action`."""

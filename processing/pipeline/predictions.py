@@ -1,0 +1,64 @@
+"""What a unit of work will need: memory from the plan of its products, time and memory from the past."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hapctl.archive.batches import PastWork, past_work
+from hapctl.archive.database import Catalog
+from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
+from hapctl.processing.errors import ProcessingError
+from hapctl.processing.pipeline.mosaic_run import MosaicReport
+from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
+from hapctl.processing.pipeline.planned import MosaicOptions
+from hapctl.processing.pipeline.units import WorkUnit
+
+_PLANS: dict[str, Callable[..., MosaicReport]] = {"visit": mosaic_visit, "tile": mosaic_tile}
+
+
+def with_past_work(catalog: Catalog, units: Sequence[WorkUnit]) -> list[WorkUnit]:
+    """Return units with the seconds that runs of the past took for the same target, or on average for others.
+
+    What a unit says itself is kept; one of a kind never done stays without.
+    """
+    kinds = {(str(unit.action), kind) for unit in units for kind in unit.target}
+    with catalog.begin() as connection:
+        past = {key: past_work(connection, *key) for key in kinds}
+    return [_with_seconds(unit, past) for unit in units]
+
+
+def _with_seconds(unit: WorkUnit, past: dict[tuple[str, str], dict[str, PastWork]]) -> WorkUnit:
+    if unit.seconds is not None:
+        return unit
+    ((kind, name),) = unit.target.items()
+    known = past[unit.action, kind]
+    if not known:
+        return unit
+    own = known.get(str(name))
+    mean = sum(one.seconds for one in known.values()) / len(known)
+    return replace(unit, seconds=own.seconds if own else mean)
+
+
+def predicted_memory(catalog: Catalog, unit: WorkUnit) -> int:
+    """Return the bytes a unit will need at its peak: its own word, or that of the plan; 0: not predicted.
+
+    What can't be planned is not predicted: the unit itself will say why it can't be done.
+    """
+    options = _mosaic_options(unit)
+    ((kind, name),) = unit.target.items()
+    if unit.memory_bytes or options is None or kind not in _PLANS:
+        return unit.memory_bytes
+    try:
+        report = _PLANS[kind](catalog, name, options, dry_run=True)
+    except ServiceUnavailableError:
+        raise
+    except (ArchiveError, ProcessingError, OSError):
+        return 0
+    return max((product.memory_bytes or 0 for product in report.products), default=0)
+
+
+def _mosaic_options(unit: WorkUnit) -> MosaicOptions | None:
+    if unit.action == "process":
+        options: MosaicOptions = unit.options["process"].mosaic
+        return options
+    return unit.options.get("mosaic")
