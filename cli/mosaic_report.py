@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from hapctl.processing.pipeline.build_product import ProductResult
     from hapctl.processing.pipeline.mosaic_run import MosaicReport
+    from hapctl.processing.pipeline.pictures import PictureResult
 
 
 def mosaic_document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def mosaic_document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "run": report.run,
         "products": [product_document(product, dry_run) for product in report.products],
+        "pictures": [_picture(picture) for picture in report.pictures],
         "finished": list(report.settled.finished),
         "undone": list(report.settled.undone),
     }
@@ -26,13 +28,22 @@ def mosaic_document(report: "MosaicReport", dry_run: bool) -> dict[str, Any]:
     return {**document, "profile": {step: asdict(seconds) for step, seconds in report.seconds.items()}}
 
 
+def _picture(picture: "PictureResult") -> dict[str, Any]:
+    return {
+        "path": str(picture.path),
+        "status": picture.status,
+        "products": list(picture.products),
+        "why": picture.why,
+    }
+
+
 def product_document(product: "ProductResult", dry_run: bool) -> dict[str, Any]:
     """Return what became of a product as JSON."""
     row: dict[str, Any] = {
         "kind": product.kind,
         "name": product.name,
         "path": str(product.path),
-        "preview": str(product.preview),
+        "preview": str(product.preview) if product.preview else None,
         "status": product.status,
         "why": list(product.why),
         "codes": list(product.codes),
@@ -58,6 +69,9 @@ def print_mosaic(report: "MosaicReport", dry_run: bool) -> None:
         say(f"hapctl: undid {name}, left pending by a run that was killed")
     for product in report.products:
         click.echo(_line(product, dry_run))
+    for picture in report.pictures:
+        why = f"\n           no picture: {picture.why}" if picture.why else ""
+        click.echo(f"{picture.status:9}  {'colour':8}  {picture.path}{why}")
     if report.seconds:
         steps = ", ".join(
             f"{step.replace('_', ' ')} {seconds.processor:.2f}" for step, seconds in report.seconds.items()
@@ -78,7 +92,7 @@ def _line(product: "ProductResult", dry_run: bool) -> str:
     if dry_run:
         disk, memory = (product.bytes or 0) / 1e6, (product.memory_bytes or 0) / 1e6
         details.append(f"{disk:.1f} MB on disk, {memory:.0f} MB of memory")
-        details.append(_parameters(product.drizzle))
+        details += [_parameters(product.drizzle)] if product.drizzle else []
     details += [f"left out ({code}): {reason}" for code, reason in product.left_out]
     return "\n".join([text, *(f"           {detail}" for detail in details)])
 

@@ -229,7 +229,8 @@ def rejections_of(
 ) -> list[Rejection]:
     """Return every reason why an exposure is not to be mosaicked.
 
-    The rules are those of drizzlepac's ``analyze``; the guide-star lock is no reason.
+    The rules are those of drizzlepac's ``analyze``; the guide-star lock is no reason. Ramp filters are none
+    here: their exposures are aligned, and products leave them out.
     """
     target = text(top, "TARGNAME").upper()
     image_type = text(top, "IMAGETYP").upper()
@@ -245,7 +246,7 @@ def rejections_of(
         ("zero_exposure", "no exposure time in the header", exposure_time is None),
         ("zero_exposure", "exposure time 0", exposure_time == 0.0),
         ("charge_injection", "charge injection", text(top, "CHINJECT", "NONE") not in ("NONE", "N/A")),
-        ("filter", f"filter {chosen} blocks or is a ramp", _is_unusable_filter(chosen)),
+        ("filter", f"filter {chosen} blocks", _is_blocking(chosen)),
         ("drizzle_off", f"DRIZCORR {text(top, 'DRIZCORR')}", text(top, "DRIZCORR") in ("OMIT", "SKIPPED")),
         ("empty", "no signal: GOODMIN and GOODMAX are 0", bool(science) and all(map(_is_empty, science))),
         ("header_only", f"{instrument} is catalogued by header only", instrument in HEADER_ONLY),
@@ -266,8 +267,8 @@ def _is_dispersed(name: str) -> bool:
     return any(_DISPERSER.fullmatch(element) for element in name.split("-"))
 
 
-def _is_unusable_filter(name: str) -> bool:
-    return any(element.startswith(("block", "fr")) for element in name.split("-"))
+def _is_blocking(name: str) -> bool:
+    return any(element.startswith("block") for element in name.split("-"))
 
 
 def _is_empty(header: Header) -> bool:

@@ -130,9 +130,8 @@ def apply_solution(
     """
     path_in, path_out = Path(path_in), Path(path_out)
     with editing(path_in) as edited:
-        found = solutions_in(read_fits(path_in), str(path_in))
         before = edited.content_sha256()
-        change = _applied(edited, found, solution, archive=archive, attach=attach, force=force)
+        change = put_solution(edited, solution, archive=archive, attach=attach, force=force)
         if change.changed:
             set_card(edited.primary, "DATE", date or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"))
         change = replace(change, path=path_out, before_sha256=before, record=edited.record())
@@ -142,15 +141,19 @@ def apply_solution(
     return replace(change, after_sha256=after)
 
 
-def _applied(
+def put_solution(
     edited: EditedFile,
-    found: Sequence[FoundSolution],
     solution: WcsSolution,
     *,
-    archive: bool,
-    attach: bool,
-    force: bool,
+    archive: bool = True,
+    attach: bool = False,
+    force: bool = False,
 ) -> Applied:
+    """Make a solution the primary WCS of an open file; parameters, result and errors as `apply_solution`.
+
+    What only a written file has (its sums, its record) is empty.
+    """
+    found = solutions_in(read_fits(edited.path), str(edited.path))
     old = found[0].solution
     science = science_parts(edited)
     solution = _matched(solution, old, edited)

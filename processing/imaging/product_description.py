@@ -11,7 +11,7 @@ from typing import Literal
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import FinalParameters
 
-Kind = Literal["exposure", "filter", "total", "layer", "mosaic", "drizzle"]
+Kind = Literal["exposure", "filter", "total", "grism", "layer", "mosaic", "drizzle"]
 """``mosaic``: of a chosen field; ``drizzle``: of any files, no product of HAP."""
 Layer = Literal["SCI", "WHT", "CTX", "VAR", "ERR"]
 Value = str | int | float | bool

@@ -31,7 +31,14 @@ __all__ = [
     "science_header",
 ]
 
-HAP_LEVEL: Mapping[Kind, int] = {"exposure": 1, "filter": 2, "total": 2, "layer": 4, "mosaic": 4}
+HAP_LEVEL: Mapping[Kind, int] = {
+    "exposure": 1,
+    "filter": 2,
+    "total": 2,
+    "grism": 1,
+    "layer": 4,
+    "mosaic": 4,
+}
 """``drizzle`` has none: it is no product of HAP."""
 _OF_EXTENSIONS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT", "INHERIT")
 

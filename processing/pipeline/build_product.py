@@ -23,9 +23,14 @@ from hapctl.processing.imaging.outline import outline_polygons, s_region
 from hapctl.processing.imaging.preview import write_colour, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_description import ProductDescription
-from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct, file_sha256
+from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct
+from hapctl.processing.pipeline.exposure_files import (
+    exposure_paths,
+    write_exposure_files,
+    write_grism_product,
+)
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
-from hapctl.processing.pipeline.publish import aside, publish, tidy
+from hapctl.processing.pipeline.publish import aside, publish, tidy, written_file
 from hapctl.processing.pipeline.workshop import ProductPixels, Workshop, product_pixels
 
 Status = Literal["made", "unchanged", "retired", "to make", "to retire"]
@@ -43,7 +48,7 @@ class ProductResult:
     kind: str
     name: str
     path: Path
-    preview: Path
+    preview: Path | None
     status: Status
     why: tuple[str, ...]
     exposures: tuple[str, ...]
@@ -93,6 +98,8 @@ def reasons_to_make(
         reasons.append(StaleReason("parameters", "other parameters"))
     if options.wcs_policy != current.wcs_policy:
         reasons.append(StaleReason("wcs-policy", f"was made under the policy {current.wcs_policy}"))
+    for kind in sorted(set(exposure_paths(planned, options)) - set(current.files)):
+        reasons.append(StaleReason("files", f"its {kind} file was not made before"))
     reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
     return tuple(dict.fromkeys(reasons)), current
 
@@ -122,9 +129,9 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
         for file in current.files.values():
             tidy(Path(file["path"]))
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
-    written, row = written_aside(shop, planned, masks, colours)
+    row = written_aside(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row)
-    return result_of(planned, shop.options, "made", why, product_id, written.pixels_sha256)
+    return result_of(planned, shop.options, "made", why, product_id, row.pixels_sha256)
 
 
 def result_of(
@@ -142,7 +149,7 @@ def result_of(
         planned.kind,
         planned.name,
         path,
-        path.with_suffix(".png"),
+        path.with_suffix(".png") if planned.drizzled else None,
         status,
         tuple(reason.words for reason in why),
         tuple(exposure.rootname for exposure in planned.exposures),
@@ -153,7 +160,7 @@ def result_of(
         product_id,
         pixels_sha256,
         **sizes,
-        drizzle=asdict(planned.drizzle),
+        drizzle=asdict(planned.drizzle) if planned.drizzled else {},
         codes=tuple(dict.fromkeys(reason.code for reason in why)),
     )
 
@@ -166,11 +173,13 @@ def _masked(shop: Workshop, planned: PlannedProduct) -> list[str]:
 
 def written_aside(
     shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str], colours: Sequence[Path]
-) -> tuple[WrittenProduct, NewProduct]:
-    """Make a product and write its files aside; return what was written, and the row that is to record it.
+) -> NewProduct:
+    """Make a product and write its files aside; return the row that is to record it.
 
     Parameters as for `make_or_keep`; ``masks`` holds the SHA-256 of the masks that go in, by rootname.
     """
+    if not planned.drizzled:
+        return write_grism_product(shop, planned)
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
     pixels = shop.made.get(planned.pixels_address(masks)) or product_pixels(shop, planned, masks)
@@ -184,10 +193,11 @@ def written_aside(
                 write_colour(aside(picture), colours, final.stem)
             else:
                 write_preview(aside(picture), aside(final))
-            files = [_file("fits", final), _file("preview", picture)]
+            files = [written_file("fits", final), written_file("preview", picture)]
+            files += write_exposure_files(shop, planned, failed)
         failed.pop_all()
     shop.made[planned.pixels_address(masks)] = replace(pixels, bands=partial(product_bands, final))
-    return written, _row(shop, planned, description, written, masks, files)
+    return _row(shop, planned, description, written, masks, files)
 
 
 def _description(
@@ -232,11 +242,6 @@ def _write(
                 writer.write(band.sci, band.wht, band.ctx, band.var)
         with shop.clock.step("write"):
             return writer.finish()
-
-
-def _file(kind: str, final: Path) -> NewFile:
-    written = aside(final)
-    return NewFile(kind, str(final), file_sha256(written), written.stat().st_size)
 
 
 def _row(

@@ -16,6 +16,7 @@ from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclus
 from hapctl.processing.imaging.grid import OutputGrid, covered_window
 from hapctl.processing.imaging.product_names import layer_name, product_suffix
 from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.filter_rules import without_problem
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
@@ -107,7 +108,7 @@ def planned_layers(
         for new.
     """
     layers: dict[Layer, list[EligibleExposure]] = defaultdict(list)
-    for exposure in choice.used:
+    for exposure in without_problem(choice.used, "layer"):
         layers[_layer(exposure, options)].append(exposure)
     maker = _Layers(opened, options, place, choice, left_out, near)
     return [

@@ -35,6 +35,7 @@ from hapctl.processing.imaging.passes import (
 )
 from hapctl.processing.imaging.product_file import file_sha256
 from hapctl.processing.imaging.stopwatch import Stopwatch
+from hapctl.processing.pipeline.filter_rules import without_problem
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.planned import MosaicOptions, comparison_parameters
@@ -77,7 +78,7 @@ class MaskGroup:
 def mask_groups(exposures: Sequence[EligibleExposure], options: MosaicOptions) -> list[MaskGroup]:
     """Return the groups among the eligible exposures of visits; single exposures are in none."""
     groups: dict[tuple[str, ...], list[EligibleExposure]] = defaultdict(list)
-    for exposure in exposures:
+    for exposure in without_problem(exposures, "layer"):
         key = (exposure.visit, exposure.instrument, exposure.detector, exposure.filter, exposure.frame)
         groups[key].append(exposure)
     found = [_group(members, options) for _, members in sorted(groups.items()) if len(members) > 1]

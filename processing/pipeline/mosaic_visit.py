@@ -1,6 +1,7 @@
-"""`mosaic --visit`: exposure, filter and total products of a visit, on one north-up grid a detector.
+"""`mosaic --visit`: exposure, filter, total and grism products, on one north-up grid a detector.
 
-The grids of its detectors share tangent point and orientation.
+The grids of the detectors of a visit share tangent point and orientation. Ramp and quad filters are left
+out, with the reason; grism exposures are copied with the WCS of their direct images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from hapctl.archive.products import (
     LeftOutExposure,
     NewExclusion,
     eligible_exposures,
+    grism_exposures,
     left_out_exposures,
     visit_exists,
 )
@@ -30,6 +32,8 @@ from hapctl.processing.imaging.product_names import (
 )
 from hapctl.processing.imaging.visit_grid import native_grids, nested_grids, tangent_point
 from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.filter_rules import filter_exclusions, without_problem
+from hapctl.processing.pipeline.grism_plan import plan_grisms
 from hapctl.processing.pipeline.mosaic_run import MosaicReport, Target, run_mosaic
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (
@@ -97,12 +101,28 @@ def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> lis
             )
         eligible = eligible_exposures(connection, visit=visit)
         left_out = left_out_exposures(connection, visit=visit)
-    if not eligible:
+        grisms = grism_exposures(connection, visit)
+    planned = _images(opened, visit, options, eligible, left_out) + plan_grisms(opened, grisms, options)
+    if not planned:
         raise NothingLeftError(
-            f"visit {visit}: none of its {len(left_out)} exposures may be mosaicked: "
-            f"{reasons_in_words(left_out)}"
+            f"visit {visit}: none of its {len(left_out) + len(eligible)} exposures may be mosaicked: "
+            f"{reasons_in_words((*left_out, *filter_exclusions(eligible, 'visit')))}"
         )
-    choice = chosen_by_policy(eligible, options.wcs_policy, f"visit {visit}")
+    return planned
+
+
+def _images(
+    opened: OpenExposures,
+    visit: str,
+    options: MosaicOptions,
+    eligible: Sequence[EligibleExposure],
+    left_out: Sequence[LeftOutExposure],
+) -> list[PlannedProduct]:
+    """Return what is drizzled, by detector."""
+    usable = without_problem(eligible, "visit")
+    if not usable:
+        return []
+    choice = chosen_by_policy(usable, options.wcs_policy, f"visit {visit}")
     grids = visit_grids(opened, eligible, options)
     planned: list[PlannedProduct] = []
     for detector in sorted({exposure.detector for exposure in choice.used}):
@@ -127,7 +147,7 @@ def visit_grids(
     return nested_grids(chips, fine, options.origin)
 
 
-def reasons_in_words(left_out: Sequence[LeftOutExposure]) -> str:
+def reasons_in_words(left_out: Iterable[LeftOutExposure | NewExclusion]) -> str:
     """Return why exposures may not be mosaicked, each reason once."""
     return "; ".join(sorted({one.reason for one in left_out}))
 
@@ -177,6 +197,8 @@ class _Detector:
         self.refused = tuple(one for one in choice.left_out if one.detector == detector)
         self.left_out = tuple(one for one in left_out if one.detector == detector)
         self.uncorrected = uncorrected_among(self.used)
+        mine = [one for one in eligible if one.detector == detector]
+        self.of_filters = filter_exclusions(mine, "visit")
 
     def products(self) -> list[PlannedProduct]:
         """Return exposure products, filter products and the total."""
@@ -230,6 +252,7 @@ class _Detector:
         exclusions = in_order(
             exclusions_of(self.left_out, self.choice, self.refused),
             uncorrected_exclusions(self.uncorrected),
+            self.of_filters,
             single,
         )
         first, suffix = used[0], _suffix(used)

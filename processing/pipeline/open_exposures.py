@@ -82,6 +82,16 @@ class OpenExposures:
             self._images[exposure.file_id] = opened
         return self._images[exposure.file_id]
 
+    def source(self, exposure: EligibleExposure) -> Path:
+        """Return the place of the file of an exposure, its content proven to be what was ingested.
+
+        Raises
+        ------
+        UnusableFileError
+            No place has the file, or its content is another.
+        """
+        return _verified_path(exposure)
+
     def flux_scale(self, exposure: EligibleExposure) -> FluxScale:
         """Return how the chips of an exposure come to one flux scale."""
         image = self.image(exposure)

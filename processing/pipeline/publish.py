@@ -19,6 +19,7 @@ from pathlib import Path
 from hapctl.archive.database import Catalog
 from hapctl.archive.locks import advisory_lock
 from hapctl.archive.products import (
+    NewFile,
     NewProduct,
     PendingProduct,
     drop_pending,
@@ -44,6 +45,12 @@ class Settled:
 
 def _backup(path: Path) -> Path:
     return path.with_name(f".{path.name}.previous")
+
+
+def written_file(kind: str, final: Path) -> NewFile:
+    """Return the row of a file that lies aside, waiting for its final place."""
+    written = aside(final)
+    return NewFile(kind, str(final), file_sha256(written), written.stat().st_size)
 
 
 def tidy(path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.locks import advisory_lock
@@ -41,6 +41,7 @@ from hapctl.processing.pipeline.recorded_plan import (
     recorded_group,
     recorded_plan,
 )
+from hapctl.processing.pipeline.wcs_policy import WcsPolicy
 from hapctl.processing.pipeline.workshop import Workshop
 
 ASIDE = "rebuilt"
@@ -165,7 +166,8 @@ def rebuild_product(
 
 def _as_asked(options: MosaicOptions, folder: Path, product: RecordedProduct) -> MosaicOptions:
     asked = options.with_request(folder, product.request)
-    return replace(asked, wcs_policy=product.wcs_policy, origin=product.parameters["lookup_origin"])
+    policy = cast(WcsPolicy, product.wcs_policy)  # what was made here has one
+    return replace(asked, wcs_policy=policy, origin=product.parameters["lookup_origin"])
 
 
 def _is_intact(files: Sequence[NewFile]) -> bool:
@@ -204,16 +206,16 @@ def _rebuilt(work: _Rebuild, replace_file: bool) -> RebuildReport:
         final = work.options.output / product.name
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(final.with_suffix(".png")).unlink, missing_ok=True)
-        written, row = written_aside(shop, planned, {name: mask.sha256 for name, mask in masks.items()}, ())
-        if written.pixels_sha256 != product.pixels_sha256:
+        row = written_aside(shop, planned, {name: mask.sha256 for name, mask in masks.items()}, ())
+        if row.pixels_sha256 != product.pixels_sha256:
             raise RefusedError(
                 f"product {product.product_id} ({product.name}) came out with other pixels: "
-                f"{written.pixels_sha256[:16]} in place of {product.pixels_sha256[:16]}; it is not kept",
+                f"{row.pixels_sha256[:16]} in place of {product.pixels_sha256[:16]}; it is not kept",
                 "report it, with both runs ('hapctl product show')",
             )
         failed.pop_all()
     report = RebuildReport(
-        product.product_id, product.name, final, written.pixels_sha256, "rebuilt", made, work.run.id
+        product.product_id, product.name, final, row.pixels_sha256, "rebuilt", made, work.run.id
     )
     if not replace_file:
         _keep_aside(row.files)

@@ -56,7 +56,7 @@ def _result(product: ProductLeftBehind, status: Status) -> ProductResult:
         kind=product.kind,
         name=product.name,
         path=path,
-        preview=path.with_suffix(".png"),
+        preview=path.with_suffix(".png") if product.kind != "grism" else None,
         status=status,
         why=tuple(product.reasons),
         exposures=(),

@@ -102,11 +102,18 @@ def chosen_line(connection: Connection, rootname: str, name: str | None) -> Solu
     return active
 
 
+def stored_headerlet(connection: Connection, solution_id: int, suffix: str = "flt") -> bytes:
+    """Return the headerlet a solution came with, else one made of what the catalog holds."""
+    kept = execute(connection, "load_solution", {"solution_id": solution_id}).one().headerlet
+    if kept is not None:
+        return bytes(kept)
+    return headerlet_bytes(solution_from_catalog(connection, solution_id), suffix=suffix)
+
+
 def exported_headerlet(connection: Connection, rootname: str, line: SolutionLine) -> ExportedSolution:
     """Return a solution as a headerlet: the bytes it came with, else made of what the catalog holds."""
     solution = solution_from_catalog(connection, line.solution_id)
-    kept = execute(connection, "load_solution", {"solution_id": line.solution_id}).one().headerlet
-    content = bytes(kept) if kept is not None else headerlet_bytes(solution)
+    content = stored_headerlet(connection, line.solution_id)
     name = str(solution.keywords.get("HDRNAME") or headerlet_name(solution))
     file = name if name.endswith(".fits") else f"{name}_hlet.fits"
     return ExportedSolution(rootname.lower(), solution.name, file.replace("/", "_"), content)

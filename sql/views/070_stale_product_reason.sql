@@ -14,6 +14,7 @@ WITH input AS (
     JOIN product_input i USING (product_id)
     JOIN exposure x ON x.exposure_id = i.exposure_id
     LEFT JOIN eligible_exposure e ON e.exposure_id = i.exposure_id
+    WHERE p.kind <> 'grism'
 ),
 candidate AS (
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
@@ -49,6 +50,18 @@ CROSS JOIN LATERAL (VALUES
 ) difference (code, words, holds)
 WHERE difference.holds
 UNION ALL
+SELECT p.product_id, difference.code, x.rootname || difference.words
+FROM current_product p
+JOIN product_input i USING (product_id)
+JOIN exposure x ON x.exposure_id = i.exposure_id
+LEFT JOIN grism_exposure g ON g.exposure_id = i.exposure_id
+CROSS JOIN LATERAL (VALUES
+    ('solution', ': another WCS solution is that of its direct images', i.solution_id <> g.solution_id),
+    ('withdrawn', ': no longer a grism exposure to make products of', g.exposure_id IS NULL),
+    ('file', ': another file content is in force', i.file_id <> g.file_id)
+) difference (code, words, holds)
+WHERE p.kind = 'grism' AND difference.holds
+UNION ALL
 SELECT c.product_id, 'new', c.rootname || ': new exposure'
 FROM candidate c
 WHERE NOT EXISTS (SELECT FROM product_input i WHERE (i.product_id, i.exposure_id) = (c.product_id, c.exposure_id))
@@ -69,7 +82,7 @@ UNION ALL
 SELECT p.product_id, 'grid', 'the exposures that define the grid of the visit changed'
 FROM current_product p
 JOIN product q USING (product_id)
-WHERE p.visit IS NOT NULL
+WHERE p.visit IS NOT NULL AND p.kind <> 'grism'
   AND q.grid -> 'members' IS DISTINCT FROM (
       SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id)
       FROM eligible_exposure e WHERE e.visit = p.visit)
