@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from hapctl.processing.pipeline.build_product import (
 from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups, memory_of_group
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.pace import Pace
+from hapctl.processing.pipeline.pictures import PictureResult, filters_of_total, make_pictures
 from hapctl.processing.pipeline.planned import (
     MosaicOptions,
     PlannedProduct,
@@ -35,6 +35,7 @@ from hapctl.processing.pipeline.planned import (
 from hapctl.processing.pipeline.product_policies import RulesInForce, ensure_rules, rules_in_force
 from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
+from hapctl.processing.pipeline.trailers import write_logs
 from hapctl.processing.pipeline.workshop import Workshop
 
 
@@ -70,6 +71,8 @@ class MosaicReport:
         Exposures whose masks were made.
     mask_seconds : StepSeconds
         What finding and making masks took, with all threads; the steps of `seconds` count it, too.
+    pictures : tuple of PictureResult
+        The colour pictures beside the products.
     """
 
     products: tuple[ProductResult, ...]
@@ -79,6 +82,7 @@ class MosaicReport:
     seconds: Mapping[str, StepSeconds] = field(default_factory=dict)
     masks_made: tuple[str, ...] = ()
     mask_seconds: StepSeconds = field(default_factory=StepSeconds)
+    pictures: tuple[PictureResult, ...] = ()
 
 
 @dataclass
@@ -132,6 +136,8 @@ def run_mosaic(
         with advisory_lock(run, target.kind, target.name), _full_disk_told():
             report = replace(_make(work), run=run.id, settled=settled, **_seconds(work))
         run.summary |= _figures(report, work.pace)
+    with _full_disk_told():  # only now the run has its figures
+        write_logs(catalog, options.output, report.products, target.parameters)
     return report
 
 
@@ -159,6 +165,9 @@ def _figures(report: MosaicReport, pace: Pace) -> dict[str, Any]:
     counts = {status: statuses.count(status) for status in ("made", "unchanged", "retired")}
     profile = {step: asdict(seconds) for step, seconds in report.seconds.items()}
     figures = {**counts, "parameters": parameters_of(report.products)}
+    pictures = [one for one in report.pictures if one.status == "made"]
+    if pictures:
+        figures["pictures"] = [{"path": str(one.path), "products": list(one.products)} for one in pictures]
     if pace.figures():
         figures["pace"] = pace.figures()
     return {**figures, "profile": profile} if profile else figures
@@ -180,14 +189,14 @@ def _make(work: _Work) -> MosaicReport:
     target, options = work.target, work.options
     try:
         planned = target.plan(work.opened, options)
-        made = _made(work, planned)
+        made, pictures = _made(work, planned)
     except NothingLeftError:
         retired = _left_behind(work.opened.catalog, work.run.id, target, (), options)
         if not retired:
             raise
         return MosaicReport(tuple(retired))
     retired = _left_behind(work.opened.catalog, work.run.id, target, planned, options)
-    return MosaicReport((*made, *retired))
+    return MosaicReport((*made, *retired), pictures=pictures)
 
 
 def _left_behind(
@@ -201,7 +210,9 @@ def _left_behind(
         return retire_left_behind(connection, run_id, target.parameters, planned, options)
 
 
-def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]:
+def _made(
+    work: _Work, planned: Sequence[PlannedProduct]
+) -> tuple[list[ProductResult], tuple[PictureResult, ...]]:
     catalog, options = work.opened.catalog, work.options
     _check_folder(options.output)
     _check_limits(work.opened, planned, options)
@@ -210,7 +221,9 @@ def _made(work: _Work, planned: Sequence[PlannedProduct]) -> list[ProductResult]
         masks = _masks(work, planned)
     work.masking.names = tuple(sorted(name for name, row in masks.items() if row.run_id == work.run.id))
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
-    return [_timed(work, shop, one, _colours(one, planned, options)) for one in planned]
+    made = [_timed(work, shop, one, filters_of_total(one, planned, options.output)) for one in planned]
+    with work.clock.step("write"):
+        return made, make_pictures(planned, made, options.output)
 
 
 def _timed(work: _Work, shop: Workshop, planned: PlannedProduct, colours: Sequence[Path]) -> ProductResult:
@@ -283,7 +296,7 @@ def _planned_results(
                 why,
                 current.product_id if current else None,
                 None,
-                bytes=one.file_bytes(sum(map(len, shapes))) if why else 0,
+                bytes=one.file_bytes(sum(map(len, shapes)), options.compress) if why else 0,
                 memory_bytes=max([plan.peak, *(part.peak for part in needed if one.masked)]),
                 scratch_bytes=max([plan.scratch, *(part.scratch for part in needed if one.masked)]),
                 input_pixels=_pixels(shapes),
@@ -318,6 +331,8 @@ def _known_masks(
 
 def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions) -> None:
     """Refuse before the start what needs too much: products, and masks still to be made."""
+    free = shutil.disk_usage(options.output).free
+    _check_room(opened, planned, options, free)
     plans = [(memory_of_product(one, opened.shapes(one.exposures), options), one.name) for one in planned]
     for visit in _visits(planned):
         with opened.catalog.begin() as connection:
@@ -327,9 +342,30 @@ def _check_limits(opened: OpenExposures, planned: Sequence[PlannedProduct], opti
             for group in mask_groups(exposures, options)
             if len(found_masks(opened.catalog, group, options.home)) < len(group.exposures)
         ]
-    free = shutil.disk_usage(options.output).free
     for plan, name in plans:
         plan.check(options.memory_limit, name, free)
+
+
+def _check_room(
+    opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions, free: int
+) -> None:
+    """Refuse products whose files the disk has no room for.
+
+    One that stands already is written aside at most once at a time, and may be current after all.
+    """
+    sizes = {
+        one.name: one.file_bytes(sum(map(len, opened.shapes(one.exposures))), options.compress)
+        for one in planned
+    }
+    new = {name: size for name, size in sizes.items() if not (options.output / name).exists()}
+    again = max((size for name, size in sizes.items() if name not in new), default=0)
+    needed = sum(new.values())
+    if needed and needed + again > free:
+        raise TooLargeError(
+            f"{len(new)} products would need {(needed + again) / 1e9:.1f} GB of disk, "
+            f"{free / 1e9:.1f} GB are free in {options.output}",
+            "free space, give another --output, --compress, or ask for less",
+        )
 
 
 def _check_folder(folder: Path) -> None:
@@ -345,24 +381,3 @@ def _check_folder(folder: Path) -> None:
             f"{folder}: products can't be written there: {error.strerror}",
             "give another --output, or make the folder writable",
         ) from error
-
-
-def _colours(one: PlannedProduct, planned: Sequence[PlannedProduct], options: MosaicOptions) -> list[Path]:
-    """Return the filter products a total is shown in colour from, short wavelengths first."""
-    if one.kind != "total":
-        return []
-    shown = {exposure.filter for exposure in one.exposures}
-    filters = [
-        other
-        for other in planned
-        if other.kind == "filter" and other.detector == one.detector and other.filter in shown
-    ]
-    filters.sort(key=lambda other: _wavelength(other.filter))
-    return [options.output / other.name for other in filters]
-
-
-def _wavelength(filter_name: str) -> float:
-    """Return what orders filters by colour: the number in their name (``f606w``), in nm; IR counts by ten."""
-    number = re.search(r"(\d{3})", filter_name)
-    value = float(number.group(1)) if number else 0.0
-    return value * 10.0 if 0.0 < value < 190.0 else value
