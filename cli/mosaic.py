@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     Job = Callable[..., MosaicReport]
 
-_CHOICES = ("pixfrac", "full_cell", "split_by", "compress")
+_CHOICES = ("pixfrac", "full_cell", "split_by", "compress", "calibrated")
 """Options of the command that are fields of MosaicOptions under the same name."""
 
-_REQUEST = ("wcs_policy", "lookup_origin", *_CHOICES)
+_REQUEST = ("wcs_policy", "lookup_origin", "grid", *_CHOICES)
 """Options that say how products are made: stale ones are made as they were asked for."""
 
 
@@ -48,6 +48,15 @@ _REQUEST = ("wcs_policy", "lookup_origin", *_CHOICES)
     "--pixfrac",
     type=click.FloatRange(0.01, 1.0),
     help="Side of the shrunken input pixel; by default that of HAP for detector and number of exposures.",
+)
+@click.option(
+    "--grid",
+    type=click.Choice(["native", "nested"]),
+    help="Of a visit: native (default): pixels of each detector's size; nested: 0.04 and 0.12 arcsec, on the "
+    "pixels of the sky tile, so that a coarse pixel is 3 x 3 fine ones.",
+)
+@click.option(
+    "--calibrated", is_flag=True, help="Of a visit: also its calibrated exposures, with the WCS in force."
 )
 @click.option("--max-memory", metavar="SIZE", help="Refuse work predicted to need more, such as 2GB.")
 @click.option(
@@ -91,7 +100,8 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
         memory_limit=options["max_memory"],
         lookup_origin=options["lookup_origin"],
     )
-    chosen = mosaic_options(settings, **{name: options[name] for name in _CHOICES})
+    choices = {name: options[name] for name in _CHOICES}
+    chosen = mosaic_options(settings, grid=options["grid"] or "native", **choices)
     if stale:
         from hapctl.cli.mosaic_stale import make_stale
 
