@@ -13,7 +13,6 @@ from hapctl.processing.imaging.pivot_wavelengths import pivot_nm
 from numpy.typing import NDArray
 
 _PIXELS_AT_ONCE = 1 << 22
-_AB_OF_FLAM = 1e23 / 2.99792458e18  # Jy of 1 erg/s/cm2/A at 1 A: f_nu = f_lambda * lambda**2 / c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,9 @@ class PictureLayer:
     instrument, detector, filter, target : str
     wavelength : float
         Pivot wavelength, nm; 0: not known (a detection image).
-    janskys : float or None
-        f_nu in Jy per arcsec**2 of one unit of the image; None: without photometry.
+    energy : float or None
+        nu f_nu (= lambda f_lambda) in erg/s/cm2/arcsec**2 of one unit of the image, at the pivot wavelength;
+        None: without photometry.
     proposals : tuple of str
     started : str
         DATE-BEG, UTC.
@@ -49,7 +49,7 @@ class PictureLayer:
     filter: str
     target: str
     wavelength: float
-    janskys: float | None
+    energy: float | None
     proposals: tuple[str, ...]
     started: str
     exposure_time: float
@@ -77,7 +77,7 @@ def read_layer(path: Path) -> PictureLayer:
             filter=str(primary.get("FILTER", "")),
             target=str(primary.get("TARGNAME", "")),
             wavelength=pivot_nm(str(primary.get("FILTER", "")), detector, photplam),
-            janskys=_janskys(image, grid),
+            energy=_energy(image, grid),
             proposals=tuple(part for part in str(primary.get("PROPOSID", "")).replace(",", " ").split()),
             started=str(primary.get("DATE-BEG", "")),
             exposure_time=float(primary.get("EXPTIME", 0.0)),
@@ -90,11 +90,11 @@ def _science(hdus: fits.HDUList) -> fits.hdu.base._BaseHDU:
     return hdus["SCI"] if "SCI" in hdus else hdus[0]
 
 
-def _janskys(image: fits.Header, grid: OutputGrid) -> float | None:
+def _energy(image: fits.Header, grid: OutputGrid) -> float | None:
     photflam, photplam = image.get("PHOTFLAM") or 0.0, image.get("PHOTPLAM") or 0.0
     if not (photflam > 0 and photplam > 0):
         return None
-    return float(photflam * photplam**2 * _AB_OF_FLAM / grid.scale_arcsec**2)
+    return float(photflam * photplam / grid.scale_arcsec**2)
 
 
 def binned(

@@ -33,7 +33,7 @@ class ShownLayers:
 
     def levels(self) -> ColourLevels:
         """Choose the levels of a colour picture."""
-        return colour_levels(self.images, [layer.janskys for layer in self.layers])
+        return colour_levels(self.images, [layer.energy for layer in self.layers])
 
 
 def shown_layers(products: Sequence[Path], most_pixels: int = MOST_PIXELS) -> ShownLayers:
@@ -99,7 +99,7 @@ def how_coloured(layers: Sequence[PictureLayer], levels: ColourLevels) -> str:
     """Return in a sentence what white is in a colour picture."""
     text = "Colour after Lupton et al. (2004); "
     if levels.calibrated:
-        text += "white is equal f_nu in all filters (AB colours 0)"
+        text += "white is equal energy per octave of wavelength (flat lambda f_lambda)"
     else:
         text += "filters without photometry, balanced by their bright sources"
     down = [one.filter for one, turned in zip(layers, levels.turned_down, strict=True) if turned]

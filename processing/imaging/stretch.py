@@ -2,8 +2,9 @@
 
 The stretch is that of Lupton et al. (2004, PASP 116, 133): linear up to about three times the noise of the
 sky, logarithmic above, up to a white level. Grey takes its dark end from zscale. In colour the filters are
-first brought to one flux scale (`colour_levels`), so that a source of equal f_nu in all of them (AB colour 0)
-is white, and redder sources are redder.
+first brought to one scale of energy (`colour_levels`): a source that gives equal energy per octave of
+wavelength (flat lambda f_lambda, the same as nu f_nu) is white, redder sources are redder. That is between
+flat f_lambda, in which the infrared is faint, and flat f_nu, in which all stars are orange.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ _LEAST_RANGE, _MOST_RANGE = 30.0, 2000.0
 """Of white above black, in units of the noise: noise alone must not look like a sky full of stars, nor must a
 sky of one value (pixels quantised coarsely) turn its rounding errors into structure."""
 _MOST_NOISE = 4.0
-"""A filter whose noise on the flux scale is this many times the least of all is turned down to it."""
+"""A filter whose noise on the scale of energy is this many times the least of all is turned down to it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ColourLevels:
     linear, white : float
         As in `GreyLevels`, above black, of the mean of red, green and blue.
     calibrated : bool
-        The gains are those of the flux scale; else the filters are balanced by their bright sources.
+        The gains are those of the photometry; else the filters are balanced by their bright sources.
     turned_down : tuple of bool
         Filters so noisy that they are shown fainter than they are.
     """
@@ -99,7 +100,7 @@ def colour_levels(images: Sequence[Floats], scales: Sequence[float | None]) -> C
     images : sequence of ndarray, float
         One for each filter, from short to long wavelength, on one grid; NaN where unknown.
     scales : sequence of float or None
-        f_nu of one unit of each image; None where there is no photometry: then all filters are balanced so
+        Energy (lambda f_lambda) of one unit of each image; None where there is no photometry: then all filters are balanced so
         that the medians of their brightest pixels agree.
     """
     skies = [_sky(image[np.isfinite(image)]) for image in images]

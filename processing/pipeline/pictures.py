@@ -19,7 +19,7 @@ from hapctl.processing.imaging.product_file import aside
 from hapctl.processing.pipeline.build_product import ProductResult
 from hapctl.processing.pipeline.planned import PlannedProduct
 
-STYLE = 1
+STYLE = 2
 """Raised when the same products give another picture."""
 
 
