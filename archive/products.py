@@ -107,6 +107,7 @@ class ProductInForce:
     policy_id: int
     pixels_sha256: str
     wcs_policy: str
+    request: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
 
 

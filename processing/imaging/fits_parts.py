@@ -16,7 +16,7 @@ from hapctl.processing.astrometry.fits_sums import folded, sum32, with_sums
 from hapctl.processing.errors import RefusedError, TooLargeError
 from numpy.typing import NDArray
 
-_BLOCK = 2880
+BLOCK = 2880
 
 
 class FilePart:
@@ -88,9 +88,12 @@ class PartsFile:
         with self._told_when_full():
             self._descriptor = self._own()
             os.ftruncate(self._descriptor, 0)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._descriptor, 0, self.size)
-            os.ftruncate(self._descriptor, self.size)
+            self._reserve()
+
+    def _reserve(self) -> None:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._descriptor, 0, self.size)
+        os.ftruncate(self._descriptor, self.size)
 
     def _own(self) -> int:
         """Open the file for this run alone; one left by a run that was killed belongs to nobody."""
@@ -125,7 +128,10 @@ class PartsFile:
                     raise ValueError(f"the header of part {name} changed its length")
                 self._write(raw, part.offset)
             self._write(self._table, self._end)
-            os.fsync(self._descriptor)
+            self._sync()
+
+    def _sync(self) -> None:
+        os.fsync(self._descriptor)
         self._finished = True
 
     def abandon(self) -> None:
@@ -169,7 +175,7 @@ def _going_on_after(*numbers: int) -> Iterator[None]:
 
 
 def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+    return -(-size // BLOCK) * BLOCK
 
 
 def _table_bytes(table: fits.BinTableHDU) -> bytes:

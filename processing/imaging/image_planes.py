@@ -37,6 +37,8 @@ class FileBytes:
         self.path = path
         self._scratch: IO[bytes] | None = None
         self._beside: list[FileBytes] = []
+        self._compressed: fits.HDUList | None = None
+        self._reading = Lock()
         self._lock = Lock()
         self._descriptor: int | None = None
         self._finish: weakref.finalize | None = None
@@ -99,6 +101,20 @@ class FileBytes:
                 self._finish = weakref.finalize(self, os.close, descriptor)
             return self._descriptor
 
+    def section(self, key: tuple[str, int], index: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Return part of a tile-compressed image, of which only the tiles that are needed are read.
+
+        Parameters
+        ----------
+        key : (str, int)
+            EXTNAME and EXTVER.
+        index : tuple of int or slice
+        """
+        with self._reading:
+            if self._compressed is None:
+                self._compressed = self.open_fits()
+            return np.asarray(self._compressed[key].section[index])
+
     def beside(self, path: Path) -> "FileBytes":
         """Open a file that is read together with this one, and closed with it."""
         self._beside.append(FileBytes(path))
@@ -107,6 +123,10 @@ class FileBytes:
     def close(self) -> None:
         for other in self._beside:
             other.close()
+        with self._reading:
+            if self._compressed is not None:
+                self._compressed.close()
+                self._compressed = None
         with self._lock:
             if self._finish is not None:
                 self._finish()
@@ -163,6 +183,26 @@ class ImagePlane:
         return replace(self, name=name, offset=self.offset + by)
 
 
+@dataclass(frozen=True)
+class CompressedPlane(ImagePlane):
+    """The same of a tile-compressed image: ``offset`` counts as in the image that is not compressed."""
+
+    key: tuple[str, int] = ("", 1)
+    axes: int = 2
+
+    def stored(self, first: int, last: int, left: int, right: int) -> NDArray[Any]:
+        """Return rows and columns as they are after decompression."""
+        number = self.offset // (self.shape[0] * self.shape[1] * self.dtype.itemsize)
+        if first >= last or left >= right:
+            return np.empty((max(last - first, 0), max(right - left, 0)), dtype=self.dtype)
+        inside = (slice(first, last), slice(left, right))
+        return self.source.section(self.key, inside if self.axes == 2 else (number, *inside))
+
+    def plain(self, kind: str) -> bool:
+        """Say that the pixels do not lie in the file as they are."""
+        return False
+
+
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
 
 
@@ -180,6 +220,17 @@ def image_plane(source: FileBytes, hdu: fits.hdu.base._BaseHDU, name: str, axes:
         return ImagePlane(source, name, shape, 0, np.dtype("u1"), constant=float(header["PIXVALUE"]))
     if header.get("NAXIS") != axes or header.get("BITPIX") not in _DTYPE:
         raise UnusableFileError(f"{source.path}[{name}]: no image of {axes} dimensions")
+    if isinstance(hdu, fits.CompImageHDU):
+        # astropy scales what it decompresses
+        return CompressedPlane(
+            source,
+            name,
+            (int(header["NAXIS2"]), int(header["NAXIS1"])),
+            0,
+            np.dtype(_DTYPE[header["BITPIX"]]),
+            key=(hdu.name, hdu.ver),
+            axes=axes,
+        )
     # astropy hides BZERO of unsigned integers behind the dtype of the data it would return
     return ImagePlane(
         source,

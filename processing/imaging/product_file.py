@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from hapctl.processing.imaging.compressed_file import CompressedFile, Compression
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.fits_parts import FilePart, PartsFile
@@ -137,6 +138,8 @@ class ProductWriter(BandWriter):
     path : path
         Where to write; an older file there (of a killed run) is overwritten.
     product : ProductDescription
+    compress : {"rice", "gzip"}, optional
+        Tile compression of its images (`compressed_file`).
 
     Raises
     ------
@@ -144,10 +147,10 @@ class ProductWriter(BandWriter):
         The disk has no room for the file.
     """
 
-    def __init__(self, path: Path, product: ProductDescription) -> None:
+    def __init__(self, path: Path, product: ProductDescription, compress: Compression | None = None) -> None:
         super().__init__(product)
         self.path = path
-        self._file = _whole_file(path, product)
+        self._file = _whole_file(path, product, compress)
         self._files = [self._file]
         self._places = {
             layer: (self._file, part)
@@ -268,8 +271,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _whole_file(path: Path, product: ProductDescription) -> PartsFile:
-    file = PartsFile(path, input_table(product))
+def _whole_file(
+    path: Path, product: ProductDescription, compress: Compression | None = None
+) -> PartsFile:
+    table = input_table(product)
+    file = CompressedFile(path, table, compress) if compress else PartsFile(path, table)
     file.add(primary_header(product, ProductStatistics()))
     for layer in product.layers:
         file.add(image_header(product, layer), *_size(product, layer))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hapctl.archive.database import Catalog
+from hapctl.archive.exposures import rootnames_of
 from hapctl.archive.products import (
     NewFile,
     NewInput,
@@ -18,8 +19,9 @@ from hapctl.archive.products import (
     product_in_force,
     stale_reasons,
 )
+from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.imaging.drizzle import Band
-from hapctl.processing.imaging.outline import outline_polygons, s_region
+from hapctl.processing.imaging.outline import outline_polygons
 from hapctl.processing.imaging.preview import write_colour, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_description import ProductDescription
@@ -98,10 +100,16 @@ def reasons_to_make(
         reasons.append(StaleReason("parameters", "other parameters"))
     if options.wcs_policy != current.wcs_policy:
         reasons.append(StaleReason("wcs-policy", f"was made under the policy {current.wcs_policy}"))
+    if (compress := current.request.get("compress")) != options.compress:
+        reasons.append(StaleReason("compress", f"its images are {_packed(compress)}"))
     for kind in sorted(set(exposure_paths(planned, options)) - set(current.files)):
         reasons.append(StaleReason("files", f"its {kind} file was not made before"))
     reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
     return tuple(dict.fromkeys(reasons)), current
+
+
+def _packed(compress: str | None) -> str:
+    return f"compressed by {compress}" if compress else "not compressed"
 
 
 def _file_problem(kind: str, file: Mapping[str, Any]) -> StaleReason | None:
@@ -182,7 +190,8 @@ def written_aside(
         return write_grism_product(shop, planned)
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
-    pixels = shop.made.get(planned.pixels_address(masks)) or product_pixels(shop, planned, masks)
+    address = planned.pixels_address(masks)
+    pixels = shop.made.get(address) or product_pixels(shop, planned, masks)
     description = _description(shop, planned, pixels, masks)
     with ExitStack() as failed:  # what is half made must not fill the disk
         failed.callback(aside(final).unlink, missing_ok=True)
@@ -196,7 +205,8 @@ def written_aside(
             files = [written_file("fits", final), written_file("preview", picture)]
             files += write_exposure_files(shop, planned, failed)
         failed.pop_all()
-    shop.made[planned.pixels_address(masks)] = replace(pixels, bands=partial(product_bands, final))
+    if shop.options.compress != "rice":  # what was rounded must not be rounded again
+        shop.made[address] = replace(pixels, bands=partial(product_bands, final))
     return _row(shop, planned, description, written, masks, files)
 
 
@@ -221,6 +231,7 @@ def _description(
         grid=planned.grid,
         full_pixels=planned.full_pixels,
         s_region=s_region(outline),
+        left_out=_left_out(shop, planned),
         inputs=pixels.rows,
         final=planned.drizzle.final,
         noise_correlation=pixels.noise_correlation,
@@ -233,10 +244,17 @@ def _description(
     )
 
 
+def _left_out(shop: Workshop, planned: PlannedProduct) -> tuple[tuple[str, str], ...]:
+    """Rootname and code of what a rule left out, in order of the rootnames."""
+    with shop.catalog.begin() as connection:
+        names = rootnames_of(connection, [one.exposure_id for one in planned.exclusions])
+    return tuple(sorted((names[one.exposure_id], one.code) for one in planned.exclusions))
+
+
 def _write(
     shop: Workshop, path: Path, description: ProductDescription, bands: Iterable[Band]
 ) -> WrittenProduct:
-    with ProductWriter(path, description) as writer:
+    with ProductWriter(path, description, shop.options.compress) as writer:
         for band in bands:
             with shop.clock.step("write"):
                 writer.write(band.sci, band.wht, band.ctx, band.var)

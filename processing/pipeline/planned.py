@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
 from hapctl.archive.runs import parameters_sha256
 from hapctl.processing.astrometry.solution import LookupOrigin
+from hapctl.processing.imaging.compressed_file import Compression
 from hapctl.processing.imaging.defaults import Level
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.memory_plan import BASE_BYTES, EXPOSURE_BYTES, MemoryPlan, plan_memory
@@ -19,7 +20,6 @@ from hapctl.processing.imaging.product_seed import hap_rules
 from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
 
 GridChoice = Literal["native", "nested"]
-Compression = Literal["rice", "gzip"]
 Split = Literal["epoch", "proposal"]
 
 ENGINE = 2
@@ -183,8 +183,10 @@ class PlannedProduct:
 
     @property
     def parameters_sha256(self) -> str:
-        """The address of the parameters."""
-        return parameters_sha256(self.parameters)
+        """The address of the parameters, software aside: another version of the same `ENGINE` changes nothing."""
+        return parameters_sha256(
+            {name: value for name, value in self.parameters.items() if name != "software"}
+        )
 
     def inputs_sha256(self, masks: Mapping[str, str]) -> str:
         """Return the address of all inputs: files, solutions, masks (SHA-256 by rootname), grid, rules.

@@ -228,3 +228,18 @@ def test_a_coarse_pixel_of_a_field_covers_nine_fine_ones() -> None:
     whole = tile_grid(place.tiles()[0])
     there = whole.sky_to_pixel(*fine.pixel_to_sky(np.array([0.0]), np.array([0.0])))
     assert np.allclose(there, np.rint(there), atol=1e-6)
+
+
+def test_compressed_layers_have_the_same_pixels_and_are_made_once(ingested: Runner, catalog: Catalog) -> None:
+    arguments = ("--center", *CENTRE, "--size", "0.2")
+    (plain,) = made(ingested, *arguments).values()
+    size = Path(plain["path"]).stat().st_size
+    (packed,) = made(ingested, *arguments, "--compress", "gzip").values()
+    assert packed["why"] == ["its images are not compressed"]
+    assert packed["pixels_sha256"] == plain["pixels_sha256"]
+    assert Path(packed["path"]).stat().st_size < size
+    (again,) = made(ingested, *arguments, "--compress", "gzip").values()
+    assert again["status"] == "unchanged"
+    (rounded,) = made(ingested, *arguments, "--compress", "rice").values()
+    assert rounded["pixels_sha256"] != plain["pixels_sha256"]
+    assert stale_names(catalog) == set()
