@@ -100,8 +100,8 @@ def colour_levels(images: Sequence[Floats], scales: Sequence[float | None]) -> C
     images : sequence of ndarray, float
         One for each filter, from short to long wavelength, on one grid; NaN where unknown.
     scales : sequence of float or None
-        Energy (lambda f_lambda) of one unit of each image; None where there is no photometry: then all filters are balanced so
-        that the medians of their brightest pixels agree.
+        Energy (lambda f_lambda) of one unit of each image; None without photometry: then all filters are
+        balanced so that the medians of their brightest pixels agree.
     """
     skies = [_sky(image[np.isfinite(image)]) for image in images]
     known_scales = [scale for scale in scales if scale is not None]
