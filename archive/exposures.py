@@ -85,7 +85,11 @@ class Place:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """What the catalog knows of the file at a place."""
+    """What the catalog knows of the file at a place.
+
+    ``withdrawn`` and ``recalled`` say why it is in no use, if it is in none; ``wanted`` that the content in
+    force in its stead was recalled.
+    """
 
     location_id: int
     file_id: int
@@ -95,6 +99,9 @@ class KnownFile:
     mtime_ns: int
     headerlets: int
     solutions: int
+    withdrawn: str | None
+    recalled: str | None
+    wanted: bool
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,8 @@ class FileState:
         Suffixes that have a content in force.
     active_origin : str or None
         How the WCS solution in force came to be: ingest, align or manual.
+    recalled : bool
+        Whether the content in force was recalled.
     """
 
     file_id: int | None
@@ -120,6 +129,7 @@ class FileState:
     current_date: datetime | None
     suffixes: tuple[str, ...]
     active_origin: str | None
+    recalled: bool
 
     def is_best(self, suffix: str) -> bool:
         """Say whether a file of this suffix stands for the exposure, given the others."""
@@ -179,6 +189,12 @@ def exposures_named(connection: Connection, rootnames: Sequence[str]) -> set[str
     return set(execute(connection, "exposures_named", {"rootnames": list(rootnames)}).scalars())
 
 
+def rootnames_of(connection: Connection, exposure_ids: Sequence[int]) -> dict[int, str]:
+    """Return the rootnames of exposures, by ``exposure_id``."""
+    found = execute(connection, "rootnames_of", {"exposure_ids": list(exposure_ids)})
+    return {row.exposure_id: row.rootname for row in found}
+
+
 def update_exposure(connection: Connection, run_id: int, row: ExposureRow) -> None:
     """Take the keywords of an exposure from the file that stands for it now."""
     execute(connection, "update_exposure", {**vars(row), "run_id": run_id})
@@ -188,7 +204,9 @@ def file_state(connection: Connection, exposure_id: int, suffix: str, sha256: st
     """Return what the catalog holds for a suffix of an exposure and a content."""
     names = {"exposure_id": exposure_id, "suffix": suffix, "sha256": sha256}
     row = execute(connection, "file_state", names).one()
-    return FileState(row.file_id, row.current_file_id, row.fits_date, tuple(row.suffixes), row.origin)
+    return FileState(
+        *(row.file_id, row.current_file_id, row.fits_date, tuple(row.suffixes), row.origin), row.recalled
+    )
 
 
 def record_file(
@@ -258,6 +276,32 @@ def withdraw_exposure(connection: Connection, run_id: int, rootname: str, reason
     names = {"exposure_id": exposure_id, "run_id": run_id, "reason": reason}
     if execute(connection, "withdraw_exposure", names).rowcount == 0:
         raise RefusedByCatalogError(f"{rootname} is withdrawn already", "see 'hapctl exposure show'")
+
+
+def withdrawal_of(connection: Connection, exposure_id: int) -> str | None:
+    """Return why an exposure is withdrawn; None where it is in use."""
+    reason: str | None = execute(
+        connection, "withdrawal_of", {"exposure_id": exposure_id}
+    ).scalar_one_or_none()
+    return reason
+
+
+def restore_exposure(connection: Connection, run_id: int, rootname: str) -> str:
+    """Take a withdrawn exposure into use again; return why it was withdrawn.
+
+    Raises
+    ------
+    NotInCatalogError
+        No exposure of that name.
+    RefusedByCatalogError
+        It is not withdrawn.
+    """
+    exposure_id = lock_exposure(connection, rootname)
+    reason = withdrawal_of(connection, exposure_id)
+    if reason is None:
+        raise RefusedByCatalogError(f"{rootname} is not withdrawn", "see 'hapctl exposure show'")
+    execute(connection, "restore_exposure", {"exposure_id": exposure_id, "run_id": run_id})
+    return reason
 
 
 def exposure_report(connection: Connection, rootname: str) -> dict[str, Any]:

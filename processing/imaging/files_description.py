@@ -7,11 +7,13 @@ from importlib.metadata import version
 
 from hapctl.processing.astrometry.exposure import hap_filter
 from hapctl.processing.astrometry.fits_structure import Header, number, text
+from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.imaging.flux_scale import FluxScale
 from hapctl.processing.imaging.grid import OutputGrid, native_scale
 from hapctl.processing.imaging.input_files import InputExposure
+from hapctl.processing.imaging.input_keywords import kept_keywords
 from hapctl.processing.imaging.open_files import OpenFiles
-from hapctl.processing.imaging.outline import outline_polygons, s_region
+from hapctl.processing.imaging.outline import outline_polygons
 from hapctl.processing.imaging.parameters import DRIZZLE, DrizzleParameters
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_description import InputChip, ProductDescription
@@ -108,6 +110,7 @@ def _row(one: InputExposure, chip: PreparedChip, scale: FluxScale, one_filter: b
         wcsname=one.solution.name,
         idcscale=native_scale(chip.wcs),
         flux_factor=chip.flux_factor,
+        header=kept_keywords(one.header, pixels.header, one.solution.keywords),
         keywords=one.solution.keywords,
         photometry=scale.photometry if one_filter else {},
     )

@@ -1,4 +1,4 @@
-"""The outline of a product on the sky: closed, simple, counter-clockwise polygons (DALI).
+"""The outline of a product on the sky: simple, counter-clockwise polygons that close by themselves (DALI).
 
 The chips are drawn, with their distortion, on a coarse copy of the output grid (at most 1024 bins a
 side); gaps between chips are closed, the borders of what is covered are traced and simplified. The
@@ -46,22 +46,6 @@ def outline_polygons(
 
 def _on_sky(vertices: Polygon, grid: OutputGrid) -> Polygon:
     return np.column_stack(grid.pixel_to_sky(vertices[:, 0], vertices[:, 1]))
-
-
-def s_region(polygons: Sequence[Polygon]) -> str:
-    """Write polygons as an S_REGION: closed rings, micro-arcsecond digits.
-
-    Examples
-    --------
-    >>> s_region([np.array([[10.0, 1.0], [9.0, 0.0], [10.0, 0.0]])])
-    'POLYGON ICRS 10.0000000000 1.0000000000 9.0000000000 0.0000000000 10.0000000000 0.0000000000 \
-10.0000000000 1.0000000000'
-    """
-    rings = []
-    for polygon in polygons:
-        ring = np.vstack([polygon, polygon[:1]])
-        rings.append("POLYGON ICRS " + " ".join(f"{ra:.10f} {dec:.10f}" for ra, dec in ring))
-    return " ".join(rings)
 
 
 def _covered_bins(

@@ -26,8 +26,8 @@ class InputChip:
     ``context_bit`` counts from 0; plane ``context_bit // 32`` of CTX, bit ``context_bit % 32``. ``sky`` is in
     electrons per pixel of the chip, as it was subtracted; ``idcscale`` in arcseconds (0: not said);
     ``flux_factor`` is what electrons were multiplied by. ``mask_sha256`` is empty and ``mask_run`` 0 without
-    a recorded mask. ``keywords`` are those of the solution, ``photometry`` those of the chip; neither is a
-    column.
+    a recorded mask. ``header`` holds keywords of the chip, each a column (`input_keywords`); ``keywords`` are
+    those of the solution, ``photometry`` those of the chip, and no columns.
     """
 
     rootname: str
@@ -50,6 +50,7 @@ class InputChip:
     solution_run: int = 0
     mask_sha256: str = ""
     mask_run: int = 0
+    header: Mapping[str, Value] = field(default_factory=dict)
     keywords: Mapping[str, Value] = field(default_factory=dict)
     photometry: Mapping[str, Value] = field(default_factory=dict)
 
@@ -86,6 +87,8 @@ class ProductDescription:
     run, policy : int
         Numbers of the run and of the policy of products; 0 without a catalog.
     parameters_sha256, inputs_sha256, software : str
+    left_out : tuple of (str, str)
+        Rootname and code of each exposure that a rule left out.
     """
 
     name: str
@@ -109,6 +112,7 @@ class ProductDescription:
     parameters_sha256: str = ""
     inputs_sha256: str = ""
     software: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -40,6 +40,8 @@ HAP_LEVEL: Mapping[Kind, int] = {
     "mosaic": 4,
 }
 """``drizzle`` has none: it is no product of HAP."""
+_NAMED = 99
+"""Exposures left out that are named; of more, only the number is given."""
 _OF_EXTENSIONS = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "PCOUNT", "GCOUNT", "INHERIT")
 
 
@@ -151,9 +153,19 @@ def _provenance(product: ProductDescription) -> list[Card]:
             ("HAPPOLCY", product.policy, "hapctl policy of products"),
             ("WCSPOLCY", product.wcs_policy, "strict, absolute or any"),
             ("WCSFRAME", "; ".join(frames), "what positions are good against"),
+            *_left_out(product.left_out),
         ]
     sums = (("HAPPARAM", product.parameters_sha256), ("HAPINPUT", product.inputs_sha256))
     return cards + [(keyword, value, "") for keyword, value in sums if value]
+
+
+def _left_out(exposures: tuple[tuple[str, str], ...]) -> list[Card]:
+    """How many exposures were left out, and the first of them with the code of the reason."""
+    named = [
+        (f"HAPOUT{number:02d}", f"{rootname}: {code}", "left out")
+        for number, (rootname, code) in enumerate(exposures[:_NAMED], 1)
+    ]
+    return [("HAPNOUT", len(exposures), "exposures left out (see hapctl product show)"), *named]
 
 
 def _drizzle(product: ProductDescription) -> list[Card]:

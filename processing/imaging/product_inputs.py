@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy.io import fits
+from hapctl.processing.imaging.input_keywords import keyword_columns
 from hapctl.processing.imaging.product_description import InputChip, ProductDescription
 
 _COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -47,6 +48,7 @@ def input_table(product: ProductDescription) -> fits.BinTableHDU:
         for attribute in _COLUMNS
         if product.run or attribute not in _OF_THE_CATALOG
     ]
+    columns += keyword_columns([chip.header for chip in product.inputs])
     table = fits.BinTableHDU(name="HDRTAB")
     # Not with data at once: astropy then loads astropy.table, and with it whatever is plugged into that.
     table.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))

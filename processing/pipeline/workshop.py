@@ -11,6 +11,7 @@ from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.grid import native_scale
+from hapctl.processing.imaging.input_keywords import kept_keywords
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.passes import drizzle_exposures, measure_exposures
 from hapctl.processing.imaging.prepared import PreparedChip
@@ -94,10 +95,11 @@ def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, 
 def _input_chip(
     shop: Workshop, exposure: EligibleExposure, chip: PreparedChip, mask: MaskRow | None
 ) -> InputChip:
+    image, solution = shop.opened.image(exposure), shop.opened.solution(exposure)
     return InputChip(
         rootname=exposure.rootname,
         product_name=_exposure_name(exposure).removesuffix(".fits"),
-        file_name=shop.opened.image(exposure).path.name,
+        file_name=image.path.name,
         file_sha256=exposure.file_sha256,
         extver=chip.pixels.extver,
         chip=chip.pixels.chip,
@@ -115,7 +117,8 @@ def _input_chip(
         solution_run=exposure.solution_run,
         mask_sha256=mask.sha256 if mask else "",
         mask_run=mask.run_id if mask else 0,
-        keywords=shop.opened.solution(exposure).keywords,
+        header=kept_keywords(image.header, chip.pixels.header, solution.keywords),
+        keywords=solution.keywords,
         photometry=shop.opened.flux_scale(exposure).photometry,
     )
 

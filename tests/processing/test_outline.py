@@ -1,16 +1,17 @@
 """Outlines of products: closed, simple, counter-clockwise, and where the chips are."""
 
-import re
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 import pytest
+from hapctl.processing.astrometry.footprint import s_region
+from hapctl.processing.astrometry.mapping import pixel_to_sky
 from hapctl.processing.imaging.grid import chip_edges, map_to_grid, north_up_grid
 from hapctl.processing.imaging.outline import (
     closed,
     is_simple,
     outline_polygons,
-    s_region,
     simplified,
     traced,
     without_pinches,
@@ -18,6 +19,7 @@ from hapctl.processing.imaging.outline import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from mocpy import MOC
 from scipy import ndimage
 from support.synthetic_chips import distorted_chip, plain_chip
 
@@ -100,13 +102,62 @@ def test_chips_off_the_grid_have_no_outline() -> None:
     assert outline_polygons([chip], grid) == []
 
 
-def test_written_rings_are_closed() -> None:
-    chip = distorted_chip((300, 400))
-    polygons = outline_polygons([chip, chip], north_up_grid([chip], 0.05))
-    text = s_region([*polygons, *polygons])
-    rings = text.split("POLYGON ICRS ")[1:]
-    assert len(rings) == 2
-    for ring in rings:
-        numbers = np.array(re.findall(r"-?\d+\.\d{10}", ring), dtype=float).reshape(-1, 2)
-        assert np.array_equal(numbers[0], numbers[-1])
-        assert np.allclose(numbers[:-1], polygons[0], atol=1e-10)
+def vectors(text: str) -> list[np.ndarray]:
+    """The rings of an S_REGION as unit vectors, read as a DALI service would."""
+    rings = []
+    for ring in text.split("POLYGON ICRS ")[1:]:
+        ra, dec = np.radians(np.array(ring.split(), dtype=float).reshape(-1, 2).T)
+        rings.append(np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1))
+    return rings
+
+
+def spherical_area(ring: np.ndarray) -> float:
+    """Steradians, above 0 counter-clockwise seen from the origin (van Oosterom and Strackee 1983)."""
+    a, b, c = ring[0], ring[1:-1], ring[2:]
+    volume = np.einsum("i,ji->j", a, np.cross(b, c))
+    depth = 1.0 + b @ a + c @ a + np.einsum("ij,ij->i", b, c)
+    return float(-2.0 * np.arctan2(volume, depth).sum())
+
+
+def great_circles_cross(ring: np.ndarray) -> bool:
+    """Whether two sides that are no neighbours cross on the sphere."""
+    after = np.roll(ring, -1, axis=0)
+    normals = np.cross(ring, after)
+    count = len(ring)
+    for i in range(count):
+        for j in range(i + 2, count - (i == 0)):
+            apart = (normals[i] @ ring[j]) * (normals[i] @ after[j]) < 0
+            if apart and (normals[j] @ ring[i]) * (normals[j] @ after[i]) < 0:
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "crval", [(150.0, 2.0), (0.0, -30.0), (359.9999, 60.0), (40.0, 90.0), (7.0, -89.999)]
+)
+def test_a_written_region_is_what_dali_and_pgsphere_ask_for(crval: tuple[float, float]) -> None:
+    """Vertices not repeated, counter-clockwise seen from inside, no crossing; area as the chip's."""
+    chip = distorted_chip((300, 400), crval=crval)
+    far = replace(chip, crval=(crval[0], crval[1] - 0.05))
+    grid = north_up_grid([chip, far], 0.05)
+    text = s_region(outline_polygons([chip, far], grid))
+    assert text.count("POLYGON ICRS ") == 2
+    expected = 300 * 400 * np.radians(0.05 / 3600.0) ** 2
+    for ring in vectors(text):
+        assert len(ring) >= 3
+        assert np.ptp(ring, axis=0).max() > 0
+        closing = np.linalg.norm(ring - np.roll(ring, -1, axis=0), axis=1)
+        assert closing.min() > 1e-9  # no vertex twice, the first and last included
+        assert not great_circles_cross(ring)
+        assert spherical_area(ring) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("crval", [(0.0, -30.0), (40.0, 90.0)])
+def test_a_written_region_covers_its_chip_as_mocpy_reads_it(crval: tuple[float, float]) -> None:
+    chip = distorted_chip((300, 400), crval=crval)
+    grid = north_up_grid([chip], 0.05)
+    (polygon,) = outline_polygons([chip], grid)
+    moc = MOC.from_polygon(*(u.Quantity(side, u.deg) for side in polygon.T), max_depth=19)
+    assert moc.sky_fraction * 4 * np.pi == pytest.approx(300 * 400 * np.radians(0.05 / 3600.0) ** 2, rel=0.15)
+    ra, dec = pixel_to_sky(chip, [20.0, 200.0, 380.0], [20.0, 150.0, 280.0])
+    assert moc.contains_lonlat(u.Quantity(ra, u.deg), u.Quantity(dec, u.deg)).all()

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.imaging.grid import OutputGrid, north_up_grid
-from hapctl.processing.imaging.outline import outline_polygons, s_region
+from hapctl.processing.imaging.outline import outline_polygons
 from hapctl.processing.imaging.product_header import InputChip, ProductDescription
 from support.synthetic_chips import distorted_chip
 
