@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "hapctl.cli.product:product",
         "List and show products and what they were made from.",
     ),
+    "params": (
+        "hapctl.cli.params:params",
+        "Show, explain and change how products are drizzled.",
+    ),
     "tile": ("hapctl.cli.tile:tile", "Find and show sky tiles."),
     "gaia": ("hapctl.cli.gaia:gaia", "Fetch, load and list Gaia sources."),
     "config": (

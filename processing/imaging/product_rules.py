@@ -217,8 +217,8 @@ class ProductRules:
         return [rule.content() for rule in self.rules]
 
     def followed_by(self, rule: ProductRule) -> "ProductRules":
-        """Return these rules and another one after them."""
-        return ProductRules((*self.rules, rule))
+        """Return these rules and another one after them; it replaces one of its name."""
+        return ProductRules((*(one for one in self.rules if one.name != rule.name), rule))
 
 
 @lru_cache(maxsize=512)

@@ -81,7 +81,13 @@ def would_be_parameters(
     options = MosaicOptions(Path(), Path(), rules=rules).with_request(Path(), request)
     drizzle = parameters_of_case(options, case)
     now = product_parameters(drizzle, bool(recorded.get("cosmic_ray_masks")), software_name())
-    return {**recorded, **{name: value for name, value in _plain(now).items() if name in recorded}}
+    known = recorded.keys() - {"software"}  # another version of the same engine changes nothing
+    return {**recorded, **{name: value for name, value in _plain(now).items() if name in known}}
+
+
+def level_of(kind: str) -> Level:
+    """Return the level of a kind of products."""
+    return _LEVELS.get(kind, cast("Level", kind))
 
 
 class _Judge:
@@ -94,7 +100,7 @@ class _Judge:
     def same(self, row: Mapping[str, Any]) -> bool:
         case = ProductCase(
             detector=row["detector"],
-            level=_LEVELS.get(row["kind"], cast("Level", row["kind"])),
+            level=level_of(row["kind"]),
             exposures=row["exposures"],
             start_mjd=row["start_mjd"],
             filter=row["filter"],
