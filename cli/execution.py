@@ -1,17 +1,24 @@
 """Options of commands that work on many targets: how many processes, or which Dask cluster."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from hapctl.cli.output import say
 
 if TYPE_CHECKING:
+    from hapctl.archive.database import Catalog
     from hapctl.cli.settings import Settings
+    from hapctl.cli.summary import Failure
+    from hapctl.processing.imaging.observer import Observer
     from hapctl.processing.pipeline.batch import BatchObserver, Execution
+    from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Options = TypeVar("Options")
 
 
 def execution_options(command: Command) -> Command:
@@ -34,22 +41,64 @@ def execution_of(settings: "Settings", workers: int | None, scheduler: str | Non
     return Execution(settings.home, workers or 1, scheduler, settings.memory_limit)
 
 
+def shared(options: Options, settings: "Settings", how: "Execution") -> Options:
+    """Return options with the threads that a worker of several may use, unless their number was chosen.
+
+    Parameters
+    ----------
+    options : dataclass
+        With a field ``threads``, such as MosaicOptions or AlignOptions.
+    """
+    if settings.origins["threads"] != "default" or not how.elsewhere:
+        return options
+    threads = 1 if how.scheduler else max(1, settings.threads // how.workers)
+    return replace(options, threads=threads)  # type: ignore[type-var]  # any dataclass will do
+
+
+def done_together(
+    catalog: "Catalog", units: "Sequence[WorkUnit]", how: "Execution", command: str
+) -> "list[Any | Failure]":
+    """Do units as a batch, saying on stderr what becomes of each; return results, or failures, in order."""
+    from hapctl.cli.summary import Failure
+    from hapctl.processing.pipeline.batch import run_batch
+
+    with shown_batch() as observer:
+        outcomes = run_batch(catalog, units, how, observer, command=command, arguments=sys.argv[1:])
+    return [
+        Failure(outcome.message, outcome.remedy, outcome.exit_code)
+        if outcome.result is None
+        else outcome.result
+        for outcome in outcomes
+    ]
+
+
 @contextmanager
 def shown_batch() -> "Iterator[BatchObserver]":
     """Say on stderr what becomes of the units of a batch: give the observer to `run_batch`."""
     from hapctl.cli.progress import shown_progress
-    from hapctl.processing.pipeline.batch import BatchObserver
 
     with shown_progress() as steps:
+        yield _shown(steps)
 
-        class Shown(BatchObserver):
-            def ended(self, unit: Any, outcome: Any) -> None:
-                words = f": {outcome.message}" if outcome.message else ""
-                say(f"hapctl: {unit.name}: {outcome.status}{words}")
 
-            def told(self, message: str) -> None:
-                say(f"hapctl: {message}")
+def _shown(progress: "Observer") -> "BatchObserver":
+    from hapctl.processing.pipeline.dispatch import BatchObserver
 
-        shown = Shown()
-        shown.steps = steps
-        yield shown
+    class Shown(BatchObserver):
+        steps = progress
+        left = 0
+
+        def begun(self, units: "Sequence[WorkUnit]", batch_id: int) -> None:
+            self.left = len(units)
+            say(f"hapctl: batch {batch_id}: {len(units)} units of work; 'hapctl status --watch' shows them")
+
+        def ended(self, unit: "WorkUnit", outcome: "UnitOutcome") -> None:
+            self.left -= 1
+            remedy = f" ({outcome.remedy})" if outcome.remedy else ""
+            words = f": {outcome.message}{remedy}" if outcome.message else f" in {outcome.seconds:.1f} s"
+            say(f"hapctl: {unit.name}: {outcome.status}{words} ({self.left} left)")
+
+        def told(self, message: str) -> None:
+            say(f"hapctl: {message}")
+
+    return Shown()

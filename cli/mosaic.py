@@ -4,24 +4,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from hapctl.cli.execution import done_together, execution_of, execution_options, shared
 from hapctl.cli.fields import field_of_options, field_options, layer_options
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
 from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
     from hapctl.archive.database import Catalog
     from hapctl.cli.settings import Settings
     from hapctl.processing.astrometry.solution import LookupOrigin
-    from hapctl.processing.imaging.observer import Observer
+    from hapctl.processing.pipeline.batch import Execution
     from hapctl.processing.pipeline.field_grid import Field
     from hapctl.processing.pipeline.mosaic_run import MosaicReport
     from hapctl.processing.pipeline.planned import MosaicOptions
+    from hapctl.processing.pipeline.units import WorkUnit
     from hapctl.processing.pipeline.wcs_policy import WcsPolicy
-
-    Job = Callable[..., MosaicReport]
 
 _CHOICES = ("pixfrac", "full_cell", "split_by", "compress", "calibrated")
 """Options of the command that are fields of MosaicOptions under the same name."""
@@ -62,6 +62,7 @@ _REQUEST = ("wcs_policy", "lookup_origin", "grid", *_CHOICES)
 @click.option(
     "--lookup-origin", type=click.Choice(["hst", "fits"]), help="Where distortion lookup tables begin."
 )
+@execution_options
 @click.option("--dry-run", is_flag=True, help="Show what would be made, from what, why, and how large.")
 @json_option
 @click.pass_context
@@ -79,7 +80,8 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     hapctl mosaic --center 5.67 -72.07 --size 3x2     mosaics of a field, on the pixels of its tiles
     hapctl mosaic --tile skycell-p0046x03y19 --split epoch
     hapctl mosaic --visit j8bt06 --dry-run            what would be made, and why
-    hapctl mosaic --visit 'j8bt*'                     of several visits
+    hapctl mosaic --visit 'j8bt*' --workers 4         of several visits, on four processes
+    hapctl mosaic --all --scheduler tcp://host:8786   of all, on a Dask cluster
     hapctl mosaic --stale --dry-run                   what is stale, why, and what it costs
     hapctl mosaic --stale --all                       make it again
     """
@@ -101,15 +103,17 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
         lookup_origin=options["lookup_origin"],
     )
     choices = {name: options[name] for name in _CHOICES}
-    chosen = mosaic_options(settings, grid=options["grid"] or "native", **choices)
+    how = execution_of(settings, options["workers"], options["scheduler"])
+    chosen = shared(mosaic_options(settings, grid=options["grid"] or "native", **choices), settings, how)
     if stale:
         from hapctl.cli.mosaic_stale import make_stale
 
-        visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
+        named = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
         folder = options["output"] and str(settings.output)
-        return make_stale(catalog, chosen, visits, tiles, folder, dry_run=options["dry_run"], as_json=as_json)
-    jobs = _jobs(chosen_visits(catalog, settings, choice) if choice else [], tiles, field)
-    return _make_all(catalog, jobs, chosen, dry_run=options["dry_run"], as_json=as_json)
+        return make_stale(catalog, chosen, named, tiles, folder, dry_run=options["dry_run"], as_json=as_json)
+    visits = chosen_visits(catalog, settings, choice) if choice else []
+    units = _units(catalog, visits, tiles, field, chosen)
+    return _make_all(catalog, units, how, dry_run=options["dry_run"], as_json=as_json)
 
 
 def _check_stale(ctx: click.Context, options: dict[str, Any]) -> None:
@@ -136,21 +140,17 @@ def mosaic_options(settings: "Settings", **choices: Any) -> "MosaicOptions":
 
 
 def _make_all(
-    catalog: "Catalog",
-    jobs: "Mapping[str, Job]",
-    options: "MosaicOptions",
-    *,
-    dry_run: bool,
-    as_json: bool,
+    catalog: "Catalog", units: "Sequence[WorkUnit]", how: "Execution", *, dry_run: bool, as_json: bool
 ) -> int:
     """Make the products of each target; of several a failure does not stop the others."""
     from hapctl.cli.mosaic_report import mosaic_document, print_mosaic
-    from hapctl.cli.progress import shown_progress
 
-    alone = len(jobs) == 1
-    with shown_progress() as observer:
-        work = partial(_done, catalog, options=options, dry_run=dry_run, observer=observer)
-        results = {name: attempt(partial(work, job, name), alone=alone) for name, job in jobs.items()}
+    alone = len(units) == 1
+    if dry_run or (alone and not how.elsewhere):
+        found = _made_here(catalog, units, dry_run)
+    else:
+        found = done_together(catalog, units, how, "mosaic")
+    results = {_label(unit): result for unit, result in zip(units, found, strict=True)}
     endings = [_ending(name, result) for name, result in results.items()]
     if as_json:
         documents = [
@@ -158,7 +158,7 @@ def _make_all(
             for name, result in results.items()
             if not isinstance(result, Failure)
         ]
-        report = documents[0] if alone else {"targets": documents}
+        report = documents[0] if alone and documents else {"targets": documents}
         print_json({**report, "summary": summary_document(endings)})
     else:
         for result in results.values():
@@ -168,32 +168,47 @@ def _make_all(
     return gravest(ending.exit_code for ending in endings)
 
 
-def _jobs(visits: list[str], tiles: tuple[str, ...], field: "Field | None") -> "dict[str, Job]":
-    """Return what makes each target, visits before tiles and a field."""
-    from hapctl.processing.pipeline.mosaic_field import mosaic_field
-    from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
-    from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
-
-    jobs: dict[str, Job] = {**dict.fromkeys(visits, mosaic_visit), **dict.fromkeys(tiles, mosaic_tile)}
-    if field is not None:
-        jobs[f"field {field.ra:.5f} {field.dec:.5f}"] = lambda opened, _name, asked, **watch: mosaic_field(
-            opened, field, asked, **watch
-        )
-    return jobs
-
-
-def _done(
+def _units(
     catalog: "Catalog",
-    job: "Job",
-    name: str,
-    *,
+    visits: "Sequence[str]",
+    tiles: "Sequence[str]",
+    field: "Field | None",
     options: "MosaicOptions",
-    dry_run: bool,
-    observer: "Observer",
-) -> "MosaicReport":
+) -> "list[WorkUnit]":
+    """Return the units of all targets: visits, then tiles and a field, each after the visits it needs."""
+    from hapctl.processing.pipeline.unit_actions import field_unit, mosaic_unit
+    from hapctl.processing.pipeline.unit_needs import after_visits
+
+    units = [mosaic_unit("visit", visit.lower(), options) for visit in dict.fromkeys(visits)]
+    first = tuple(units)
+    for tile in dict.fromkeys(tiles):
+        needed = after_visits(catalog, tile, first) if first else ()
+        units.append(mosaic_unit("tile", tile, options, needed))
+    if field is not None:
+        units.append(field_unit(field, options, [unit.name for unit in first]))
+    return units
+
+
+def _label(unit: "WorkUnit") -> str:
+    ((kind, name),) = unit.target.items()
+    return f"field {name}" if kind == "field" else str(name)
+
+
+def _made_here(
+    catalog: "Catalog", units: "Sequence[WorkUnit]", dry_run: bool
+) -> "list[MosaicReport | Failure]":
+    """Plan all targets, or make the only one."""
     import sys
 
-    return job(catalog, name, options, dry_run=dry_run, arguments=sys.argv[1:], observer=observer)
+    from hapctl.cli.progress import shown_progress
+    from hapctl.processing.pipeline.unit_actions import mosaic_of, with_arguments
+
+    with shown_progress() as observer:
+        work = partial(mosaic_of, catalog, dry_run=dry_run, observer=observer)
+        return [
+            attempt(partial(work, with_arguments(unit, sys.argv[1:])), alone=len(units) == 1)
+            for unit in units
+        ]
 
 
 def _ending(name: str, result: "MosaicReport | Failure") -> Ending:

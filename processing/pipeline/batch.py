@@ -18,7 +18,7 @@ from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.pipeline.dispatch import BatchObserver, Dispatch, Here, Workers
 from hapctl.processing.pipeline.local_workers import LocalWorkers
 from hapctl.processing.pipeline.predictions import with_past_work
-from hapctl.processing.pipeline.unit_actions import Action
+from hapctl.processing.pipeline.unit_actions import Action, with_arguments
 from hapctl.processing.pipeline.unit_process import Place
 from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
 
@@ -44,6 +44,11 @@ class Execution:
     scheduler: str | None = None
     memory_limit: int = 4_000_000_000
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes do the work."""
+        return self.workers > 1 or self.scheduler is not None
+
 
 def run_batch(
     catalog: Catalog,
@@ -67,7 +72,7 @@ def run_batch(
     command : str
         What is run on many targets, such as ``mosaic``.
     arguments : sequence of str
-        The command line, for the run that hands out the units.
+        The command line, for the runs.
     action : callable, optional
         What is done to each unit, a function of a module; by default that of its action.
 
@@ -84,7 +89,8 @@ def run_batch(
     ServiceUnavailableError
         The catalog or the scheduler was lost, or a worker can't reach the catalog.
     """
-    ordered, observer = in_order_of_need(units), observer or BatchObserver()
+    observer = observer or BatchObserver()
+    ordered = [with_arguments(unit, arguments) for unit in in_order_of_need(units)]
     parameters = {
         "command": command,
         "units": [unit.name for unit in units],

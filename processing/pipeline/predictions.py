@@ -1,19 +1,14 @@
 """What a unit of work will need: memory from the plan of its products, time and memory from the past."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hapctl.archive.batches import PastWork, past_work
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
 from hapctl.processing.errors import ProcessingError
-from hapctl.processing.pipeline.mosaic_run import MosaicReport
-from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
-from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
-from hapctl.processing.pipeline.planned import MosaicOptions
+from hapctl.processing.pipeline.unit_actions import mosaic_of
 from hapctl.processing.pipeline.units import WorkUnit
-
-_PLANS: dict[str, Callable[..., MosaicReport]] = {"visit": mosaic_visit, "tile": mosaic_tile}
 
 
 def with_past_work(catalog: Catalog, units: Sequence[WorkUnit]) -> list[WorkUnit]:
@@ -44,12 +39,11 @@ def predicted_memory(catalog: Catalog, unit: WorkUnit) -> int:
 
     What can't be planned is not predicted: the unit itself will say why it can't be done.
     """
-    options = _mosaic_options(unit)
-    ((kind, name),) = unit.target.items()
-    if unit.memory_bytes or options is None or kind not in _PLANS:
+    planned = _mosaic_part(unit)
+    if unit.memory_bytes or planned is None:
         return unit.memory_bytes
     try:
-        report = _PLANS[kind](catalog, name, options, dry_run=True)
+        report = mosaic_of(catalog, planned, dry_run=True)
     except ServiceUnavailableError:
         raise
     except (ArchiveError, ProcessingError, OSError):
@@ -57,8 +51,8 @@ def predicted_memory(catalog: Catalog, unit: WorkUnit) -> int:
     return max((product.memory_bytes or 0 for product in report.products), default=0)
 
 
-def _mosaic_options(unit: WorkUnit) -> MosaicOptions | None:
+def _mosaic_part(unit: WorkUnit) -> WorkUnit | None:
+    """Return the part of a unit that can be planned."""
     if unit.action == "process":
-        options: MosaicOptions = unit.options["process"].mosaic
-        return options
-    return unit.options.get("mosaic")
+        return replace(unit, action="mosaic", options={"mosaic": unit.options["process"].mosaic})
+    return unit if "mosaic" in unit.options else None

@@ -1,12 +1,15 @@
 """What a worker does for a unit: the functions of the commands, called by the name of the action.
 
-`mosaic_unit` and `align_unit` make the units; `do_unit` does one, and makes an outcome of every error.
+`mosaic_unit`, `field_unit`, `align_unit`, `process_unit` and `ingest_units` make the units; `do_unit` does
+one, and makes an outcome of every error. The commands are imported when they are needed: a worker that makes
+mosaics does not load what alignment needs.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hapctl.archive.batches import UnitEnding
 from hapctl.archive.database import Catalog
@@ -14,16 +17,21 @@ from hapctl.archive.errors import ArchiveError
 from hapctl.archive.memory import PeakMemory
 from hapctl.processing.errors import ProcessingError
 from hapctl.processing.imaging.observer import Observer
-from hapctl.processing.pipeline.align_run import AlignOptions, TargetResult, align_target
-from hapctl.processing.pipeline.alignment_targets import Target
-from hapctl.processing.pipeline.mosaic_run import MosaicReport
-from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
-from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
-from hapctl.processing.pipeline.planned import MosaicOptions
-from hapctl.processing.pipeline.process_visit import ProcessOptions, VisitReport, process_visit
 from hapctl.processing.pipeline.units import UnitOutcome, UnitStatus, WorkUnit
 
+if TYPE_CHECKING:
+    from hapctl.processing.pipeline.align_run import AlignOptions, TargetResult
+    from hapctl.processing.pipeline.alignment_targets import Target
+    from hapctl.processing.pipeline.field_grid import Field
+    from hapctl.processing.pipeline.ingest_files import IngestRequest
+    from hapctl.processing.pipeline.mosaic_run import MosaicReport
+    from hapctl.processing.pipeline.planned import MosaicOptions
+    from hapctl.processing.pipeline.process_visit import ProcessOptions, VisitReport
+
 Action = Callable[[Catalog, WorkUnit, Observer], UnitOutcome]
+
+FILES_TOGETHER = 50
+"""Exposures that a worker ingests at a time."""
 
 _REFUSALS = (1, 65)
 """Exit codes of what science or policy refuses: another try would end in the same way."""
@@ -31,7 +39,12 @@ _REFUSALS = (1, 65)
 logger = logging.getLogger(__name__)
 
 
-def mosaic_unit(kind: str, name: str, options: MosaicOptions, after: Iterable[str] = ()) -> WorkUnit:
+def with_arguments(unit: WorkUnit, arguments: Sequence[str]) -> WorkUnit:
+    """Return a unit whose runs keep the command line."""
+    return replace(unit, options={"arguments": tuple(arguments), **unit.options})
+
+
+def mosaic_unit(kind: str, name: str, options: "MosaicOptions", after: Iterable[str] = ()) -> WorkUnit:
     """Return the unit ``mosaic visit NAME`` or ``mosaic tile NAME``.
 
     Parameters
@@ -45,15 +58,35 @@ def mosaic_unit(kind: str, name: str, options: MosaicOptions, after: Iterable[st
     return WorkUnit(f"mosaic {kind} {name}", "mosaic", {kind: name}, {"mosaic": options}, tuple(after))
 
 
-def align_unit(target: Target, options: AlignOptions, after: Iterable[str] = ()) -> WorkUnit:
+def field_unit(field: "Field", options: "MosaicOptions", after: Iterable[str] = ()) -> WorkUnit:
+    """Return the unit that makes the mosaics of a field, ``mosaic field NAME`` or its centre."""
+    name = field.name or f"{field.ra:.5f} {field.dec:.5f}"
+    chosen = {"mosaic": options, "field": field}
+    return WorkUnit(f"mosaic field {name}", "mosaic", {"field": name}, chosen, tuple(after))
+
+
+def ingest_units(
+    run_id: int, groups: Iterable[Sequence["IngestRequest"]], *, verify: bool = False
+) -> Iterator[WorkUnit]:
+    """Yield units that ingest groups of files under a run, `FILES_TOGETHER` groups each."""
+    known = list(groups)
+    for number, first in enumerate(range(0, len(known), FILES_TOGETHER)):
+        requests = [request for group in known[first : first + FILES_TOGETHER] for request in group]
+        target = {"files": [request.path for request in requests]}
+        options = {"run": run_id, "requests": requests, "verify": verify}
+        yield WorkUnit(f"ingest {number + 1}: {requests[0].path} ...", "ingest", target, options)
+
+
+def align_unit(target: "Target", options: "AlignOptions", after: Iterable[str] = ()) -> WorkUnit:
     """Return the unit that aligns a target, such as ``align visit j8bt06``."""
     name = f"align {target.scope} {target.name}"
     return WorkUnit(name, "align", {target.scope: target.name}, {"align": options}, tuple(after))
 
 
-def process_unit(visit: str, options: ProcessOptions) -> WorkUnit:
+def process_unit(visit: str, options: "ProcessOptions", arguments: Iterable[str] = ()) -> WorkUnit:
     """Return the unit that brings a visit from exposures to products, ``process visit j8bt06``."""
-    return WorkUnit(f"process visit {visit}", "process", {"visit": visit}, {"process": options})
+    asked = {"process": options, "arguments": tuple(arguments)}
+    return WorkUnit(f"process visit {visit}", "process", {"visit": visit}, asked)
 
 
 def do_unit(
@@ -113,20 +146,37 @@ def ending_of(outcome: UnitOutcome, batch_id: int, number: int) -> UnitEnding:
 
 
 def _mosaic(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
-    options: MosaicOptions = unit.options["mosaic"]
-    arguments = unit.options.get("arguments", ())
-    ((kind, name),) = unit.target.items()
-    make = {"visit": mosaic_visit, "tile": mosaic_tile}[kind]
-    return _mosaic_outcome(unit, make(catalog, name, options, arguments=arguments, observer=observer))
-
-
-def _mosaic_outcome(unit: WorkUnit, report: MosaicReport) -> UnitOutcome:
+    report = mosaic_of(catalog, unit, dry_run=False, observer=observer)
     changed = any(product.status != "unchanged" for product in report.products)
     runs = () if report.run is None else (report.run,)
     return UnitOutcome(unit.name, "done" if changed else "unchanged", runs=runs, result=report)
 
 
+def mosaic_of(
+    catalog: Catalog, unit: WorkUnit, *, dry_run: bool, observer: Observer | None = None
+) -> "MosaicReport":
+    """Make, or only plan, the products of a unit of action mosaic."""
+    options: MosaicOptions = unit.options["mosaic"]
+    arguments = unit.options.get("arguments", ())
+    ((kind, name),) = unit.target.items()
+    if kind == "field":
+        from hapctl.processing.pipeline.mosaic_field import mosaic_field
+
+        field: Field = unit.options["field"]
+        return mosaic_field(catalog, field, options, dry_run=dry_run, arguments=arguments, observer=observer)
+    if kind == "tile":
+        from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
+
+        return mosaic_tile(catalog, name, options, dry_run=dry_run, arguments=arguments, observer=observer)
+    from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
+
+    return mosaic_visit(catalog, name, options, dry_run=dry_run, arguments=arguments, observer=observer)
+
+
 def _align(catalog: Catalog, unit: WorkUnit, _observer: Observer) -> UnitOutcome:
+    from hapctl.processing.pipeline.align_run import align_target
+    from hapctl.processing.pipeline.alignment_targets import Target
+
     options: AlignOptions = unit.options["align"]
     ((scope, name),) = unit.target.items()
     target = Target(scope, name)  # type: ignore[arg-type]  # a scope, as align_unit wrote it
@@ -134,7 +184,7 @@ def _align(catalog: Catalog, unit: WorkUnit, _observer: Observer) -> UnitOutcome
     return _align_outcome(unit, align_target(catalog, target, options, arguments=arguments))
 
 
-def _align_outcome(unit: WorkUnit, result: TargetResult) -> UnitOutcome:
+def _align_outcome(unit: WorkUnit, result: "TargetResult") -> UnitOutcome:
     runs = () if result.run_id is None else (result.run_id,)
     if not result.is_better:
         return UnitOutcome(unit.name, "refused", 1, result.reason, runs=runs, result=result)
@@ -142,14 +192,25 @@ def _align_outcome(unit: WorkUnit, result: TargetResult) -> UnitOutcome:
     return UnitOutcome(unit.name, status, runs=runs, result=result)
 
 
+def _ingest(catalog: Catalog, unit: WorkUnit, _observer: Observer) -> UnitOutcome:
+    from hapctl.processing.pipeline.ingest_files import ingest_file
+
+    run_id, verify = unit.options["run"], unit.options["verify"]
+    results = [ingest_file(catalog, run_id, request, verify=verify) for request in unit.options["requests"]]
+    changed = any(result.status in ("new", "updated") for result in results)
+    return UnitOutcome(unit.name, "done" if changed else "unchanged", runs=(run_id,), result=results)
+
+
 def _process(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
-    options: ProcessOptions = unit.options["process"]
+    from hapctl.processing.pipeline.process_visit import process_visit
+
+    options: "ProcessOptions" = unit.options["process"]
     arguments = unit.options.get("arguments", ())
     report = process_visit(catalog, unit.target["visit"], options, arguments=arguments, observer=observer)
     return process_outcome(unit, report)
 
 
-def process_outcome(unit: WorkUnit, report: VisitReport) -> UnitOutcome:
+def process_outcome(unit: WorkUnit, report: "VisitReport") -> UnitOutcome:
     """Return the outcome of a visit's steps: of a failure that of the step which failed."""
     if not report.exit_code:
         status: UnitStatus = "unchanged" if report.outcome == "current" else "done"
@@ -159,5 +220,5 @@ def process_outcome(unit: WorkUnit, report: VisitReport) -> UnitOutcome:
     return replace(outcome, runs=report.runs, result=report)
 
 
-ACTIONS: dict[str, Action] = {"mosaic": _mosaic, "align": _align, "process": _process}
+ACTIONS: dict[str, Action] = {"ingest": _ingest, "align": _align, "mosaic": _mosaic, "process": _process}
 """By `WorkUnit.action`."""

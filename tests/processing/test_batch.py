@@ -153,17 +153,22 @@ def test_a_killed_worker_costs_one_more_try_and_the_others_go_on(
 
 def test_units_begin_only_when_their_memory_fits(shared_catalog: Catalog, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    units = [unit("large", memory=700, log=log, seconds=0.3), unit("larger", memory=900, log=log)]
-    units += [unit("small", memory=200, log=log, seconds=0.1), unit("too_large", memory=5000, log=log)]
-    found = done(shared_catalog, tmp_path, units, workers=4, memory_limit=1000)
-    assert all(one.ended_well for one in found.values())
-    happened = logged(log)
-    alone = [happened.index(("begin", name)) for name in ("larger", "too_large")]
-    assert all(happened[place + 1] == ("end", happened[place][1]) for place in alone)
-    assert happened[:2] in (
-        [("begin", "large"), ("begin", "small")],
-        [("begin", "small"), ("begin", "large")],
-    )
+    memory = {"large": 700, "larger": 900, "small": 200, "too_large": 5000, "tiny": 1}
+    units = [unit(name, memory=size, log=log, seconds=0.1) for name, size in memory.items()]
+    started: list[str] = []
+
+    class Watch(BatchObserver):
+        def started(self, unit: WorkUnit, where: str) -> None:
+            started.append(unit.name)
+
+    execution = Execution(tmp_path, workers=3, memory_limit=1000)
+    found = run_batch(shared_catalog, units, execution, Watch(), command="mosaic", action=act)
+    assert all(one.ended_well for one in found)
+    assert started[:3] == ["large", "small", "tiny"], "what fits passes what does not"
+    under_way: set[str] = set()
+    for what, name in logged(log):
+        under_way ^= {name}
+        assert what == "end" or len(under_way) == 1 or sum(memory[one] for one in under_way) <= 1000
 
 
 def test_a_batch_again_does_only_the_rest(shared_catalog: Catalog, tmp_path: Path) -> None:
