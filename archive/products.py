@@ -329,6 +329,12 @@ def stale_reasons(connection: Connection, product_ids: Iterable[int]) -> dict[in
     return reasons
 
 
+def why_recalled(connection: Connection, folder: str, name: str) -> StaleReason | None:
+    """Return why the product at a place is recalled, where nothing has taken its place since."""
+    row = connection.execute(_statement("why_recalled"), {"folder": folder, "name": name}).first()
+    return None if row is None else StaleReason(row.code, row.reason)
+
+
 def insert_pending_product(
     connection: Connection, run_id: int, product: NewProduct, moves: Sequence[Mapping[str, str]]
 ) -> int:

@@ -118,7 +118,7 @@ def _summary(counts: dict[str, int]) -> str:
 
 @click.group()
 def exposure() -> None:
-    """Show an exposure, or withdraw it."""
+    """Show an exposure, withdraw it, or take it into use again."""
 
 
 @exposure.command("show")
@@ -189,6 +189,32 @@ def withdraw(ctx: click.Context, rootname: str, reason: str, as_json: bool) -> N
         print_json({"run_id": run.id, "rootname": rootname.lower(), "withdrawn": reason})
     else:
         say(f"hapctl: {rootname.lower()} is withdrawn: {reason}")
+
+
+@exposure.command("restore")
+@click.argument("rootname")
+@json_option
+@click.pass_context
+def restore(ctx: click.Context, rootname: str, as_json: bool) -> None:
+    """Take a withdrawn exposure into use again; products without it become stale.
+
+    \b
+    hapctl exposure restore j8bt09jcq
+    """
+    from hapctl.archive.exposures import restore_exposure
+    from hapctl.archive.runs import recorded_run
+    from hapctl.cli.settings import open_from
+
+    _, catalog = open_from(ctx)
+    with (
+        recorded_run(catalog, "exposure restore", {"rootname": rootname}, sys.argv[1:]) as run,
+        catalog.begin() as connection,
+    ):
+        reason = restore_exposure(connection, run.id, rootname)
+    if as_json:
+        print_json({"run_id": run.id, "rootname": rootname.lower(), "was_withdrawn": reason})
+    else:
+        say(f"hapctl: {rootname.lower()} is in use again (it was withdrawn: {reason})")
 
 
 @click.group()

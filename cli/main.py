@@ -13,7 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "hapctl.cli.ingest:ingest",
         "Record what HST files say: exposures, WCS solutions, tiles.",
     ),
-    "exposure": ("hapctl.cli.ingest:exposure", "Show an exposure, or withdraw it."),
+    "exposure": ("hapctl.cli.ingest:exposure", "Show an exposure, withdraw it, or take it into use again."),
     "root": ("hapctl.cli.ingest:root", "List the archive roots, or say that one has moved."),
     "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.product_rebuild import rebuild
+from hapctl.cli.product_recall import recall
 from hapctl.cli.product_trailer import trailer
 
 
@@ -15,7 +16,9 @@ def product() -> None:
 
 
 product.add_command(rebuild)
+product.add_command(recall)
 product.add_command(trailer)
+
 
 @product.command("list")
 @click.option("--visit", metavar="IPPPSS", help="Of this visit only.")

@@ -18,6 +18,7 @@ from hapctl.archive.products import (
     StaleReason,
     product_in_force,
     stale_reasons,
+    why_recalled,
 )
 from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.imaging.drizzle import Band
@@ -89,7 +90,8 @@ def reasons_to_make(
     with catalog.begin() as connection:
         current = product_in_force(connection, str(options.output), planned.name)
         if current is None:
-            return (StaleReason("none", "there is none"),), None
+            recalled = why_recalled(connection, str(options.output), planned.name)
+            return (recalled or StaleReason("none", "there is none"),), None
         reasons = stale_reasons(connection, [current.product_id]).get(current.product_id, [])
     if planned.masked and masks is None:
         reasons.append(StaleReason("masks", "cosmic-ray masks are to be made"))

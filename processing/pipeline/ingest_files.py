@@ -34,8 +34,10 @@ from hapctl.archive.exposures import (
     register_exposure,
     reopen_file,
     update_exposure,
+    withdrawal_of,
 )
 from hapctl.archive.preferences import Candidate, preference_in_force, preferred
+from hapctl.archive.recalls import recalled_content, recalled_solutions
 from hapctl.archive.solutions import SolutionPlace, activate, record_solution_places, register_solutions
 from hapctl.processing.astrometry.exposure import ExposureFacts, exposure_facts
 from hapctl.processing.astrometry.file_kinds import rejected_kind
@@ -208,9 +210,11 @@ def _ingest_in(
         raise UnusableFileError("not a regular file", "")
     place = Place(request.root_id, request.relative_path, status.st_size, status.st_mtime_ns)
     known = known_file(connection, place.root_id, place.path)
-    if known and not verify and (known.size_bytes, known.mtime_ns) == (place.size_bytes, place.mtime_ns):
+    same = known and (known.size_bytes, known.mtime_ns) == (place.size_bytes, place.mtime_ns)
+    if known and same and not (verify or known.wanted):
         counts = known.headerlets, known.solutions
-        return IngestResult(request.path, known.rootname, "unchanged", "", *counts)
+        why = _out_of_use(known.recalled, known.withdrawn)
+        return IngestResult(request.path, known.rootname, "unchanged", why, *counts)
     path = Path(request.path)
     extensions = read_fits(path)
     if kind := rejected_kind(extensions, path.name):
@@ -240,15 +244,10 @@ def _record(connection: Connection, run_id: int, content: _Content, restored: bo
     exposure_id, is_new = register_exposure(connection, run_id, row)
     state = file_state(connection, exposure_id, facts.suffix, content.sha256)
     if state.file_id is not None:
-        _record_place(connection, run_id, state.file_id, content)
-        superseded = state.file_id != state.current_file_id
-        if superseded and (restored or not _lies_somewhere(connection, state.current_file_id, content.place)):
-            reopen_file(connection, run_id, exposure_id, facts.suffix, state.file_id)
-            return "updated", "" if restored else "an older content, in force again: the newer one is gone"
-        return "unchanged", "an older content, no longer in force" if superseded else ""
+        return _record_known(connection, run_id, exposure_id, content, state, restored)
     if content.known:  # whatever follows, that content is no longer at this place
         close_places(connection, run_id, [content.known.location_id])
-    if refusal := "" if restored else _not_newer(facts, state):
+    if refusal := "" if restored or state.recalled else _not_newer(facts, state):
         return "rejected", refusal
     file, chips = _file_row(content), _chip_rows(facts)
     file_id = record_file(
@@ -259,6 +258,31 @@ def _record(connection: Connection, run_id: int, content: _Content, restored: bo
     reason = _record_solutions(connection, run_id, exposure_id, file_id, content, state)
     outcome: Status = "new" if state.current_file_id is None else "updated"
     return outcome, facts.rejection_reason or reason
+
+
+def _record_known(
+    connection: Connection, run_id: int, exposure_id: int, content: _Content, state: FileState, restored: bool
+) -> tuple[Status, str]:
+    """Record a content that the catalog knows; an older one may be in force again."""
+    assert state.file_id is not None
+    _record_place(connection, run_id, state.file_id, content)
+    recalled, withdrawn = recalled_content(connection, state.file_id), withdrawal_of(connection, exposure_id)
+    if recalled or state.file_id == state.current_file_id:
+        return "unchanged", _out_of_use(recalled, withdrawn)
+    gone = not _lies_somewhere(connection, state.current_file_id, content.place)
+    if not (restored or gone or state.recalled):
+        return "unchanged", "an older content, no longer in force"
+    reopen_file(connection, run_id, exposure_id, content.facts.suffix, state.file_id)
+    why = "is gone" if gone else "was recalled"
+    return "updated", "" if restored else f"an older content, in force again: the newer one {why}"
+
+
+def _out_of_use(recalled: str | None, withdrawn: str | None) -> str:
+    """Say why a known file is in no use, and how it comes back; or return an empty string."""
+    words = [f"its content is recalled: {recalled}; ingest a good one"] if recalled else []
+    if withdrawn:
+        words.append(f"its exposure is withdrawn: {withdrawn}; 'hapctl exposure restore' brings it back")
+    return "; ".join(words)
 
 
 def _not_newer(facts: ExposureFacts, state: FileState) -> str:
@@ -318,10 +342,11 @@ def _record_solutions(
     record_solution_places(connection, run_id, places)
     if state.active_origin not in (None, "ingest") or not state.is_best(content.facts.suffix):
         return ""
+    recalled = recalled_solutions(connection, exposure_id)
     candidates = [
         Candidate(entry.solution_id, row.wcsname, number == 0)
         for number, (entry, row) in enumerate(zip(registered, rows, strict=True))
-        if not row.problem
+        if not row.problem and entry.solution_id not in recalled
     ]
     preference = preference_in_force(connection)
     chosen = preferred(candidates, preference.in_force)

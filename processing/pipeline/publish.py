@@ -30,6 +30,7 @@ from hapctl.archive.products import (
 from hapctl.archive.runs import Run
 from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.product_file import aside, file_sha256
+from hapctl.processing.pipeline.quarantine import finish_moves
 
 Move = Mapping[str, str]
 
@@ -80,10 +81,11 @@ def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
 
 
 def settle_pending(catalog: Catalog, run: Run) -> Settled:
-    """Finish or undo what killed runs left pending.
+    """Finish or undo what killed runs left pending, moves into quarantine first.
 
     Products in folders that are not there now (an unmounted disk) stay pending.
     """
+    finish_moves(catalog)
     with catalog.begin() as connection:
         found = pending_products(connection)
     if not found:

@@ -184,7 +184,7 @@ def _comparison(values: Mapping[str, Any]) -> DrizzleParameters:
         for name, step in values.items()
         if isinstance(step, Mapping)
     }
-    return DrizzleParameters(**cast(dict[str, Any], steps), lookup_origin=values["lookup_origin"])
+    return DrizzleParameters(**steps, lookup_origin=values["lookup_origin"])
 
 
 def input_exposures(product: RecordedProduct, groups: Sequence[MaskGroup]) -> list[EligibleExposure]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hapctl.archive.products import ProductLeftBehind, products_left_behind, retire_product
+from hapctl.archive.recalls import drop_recalled
 from hapctl.processing.pipeline.build_product import ProductResult, Status
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
 from sqlalchemy import Connection
@@ -23,6 +24,8 @@ def retire_left_behind(
 ) -> list[ProductResult]:
     """End the time of the stale products of a visit, tile or field that are not planned.
 
+    Recalled ones of them wait for no rebuild any longer.
+
     Parameters
     ----------
     connection : sqlalchemy.Connection
@@ -35,16 +38,16 @@ def retire_left_behind(
         What was made or found current; products in other folders are let alone.
     options : MosaicOptions
     """
-    found = products_left_behind(
-        connection,
-        str(options.output),
-        [one.name for one in planned],
-        visit=target.get("visit"),
-        tile=target.get("tile"),
-        field=target.get("field", {}).get("name"),
-    )
+    folder, names = str(options.output), [one.name for one in planned]
+    place = {
+        "visit": target.get("visit"),
+        "tile": target.get("tile"),
+        "field": target.get("field", {}).get("name"),
+    }
+    found = products_left_behind(connection, folder, names, **place)
     if run_id is None:
         return [_result(product, "to retire") for product in found]
+    drop_recalled(connection, run_id, folder, names, **place)
     for product in found:
         retire_product(connection, run_id, product.product_id)
     return [_result(product, "retired") for product in found]

@@ -1,0 +1,1 @@
+DELETE FROM recall_pending WHERE recall_pending_id = :recall_pending_id
