@@ -147,7 +147,7 @@ def _processed(
     from hapctl.processing.pipeline.process_visit import VisitReport, failed_step
     from hapctl.processing.pipeline.unit_actions import process_unit
 
-    outcomes = _batch(catalog, [process_unit(name, options) for name in names], how)
+    outcomes = _batch(catalog, [process_unit(name, options, sys.argv[1:]) for name in names], how)
     return {
         name: outcome.result
         if isinstance(outcome.result, VisitReport)
@@ -187,7 +187,7 @@ def _report(
     as_json: bool,
 ) -> int:
     endings = [_ending(report) for report in found.values()]
-    endings += [_tile_ending(tile, report) for tile, report in layers.items()]
+    endings += [_tile_ending(tile, report, dry_run) for tile, report in layers.items()]
     if as_json:
         print_json(
             {
@@ -209,9 +209,10 @@ def _ending(report: "VisitReport") -> Ending:
     return Ending(report.visit, report.outcome, report.exit_code, f"{last.step}: {last.reason}", last.remedy)
 
 
-def _tile_ending(tile: str, report: "MosaicReport | Failure") -> Ending:
+def _tile_ending(tile: str, report: "MosaicReport | Failure", dry_run: bool) -> Ending:
+    """How a tile ended; what the solutions of today refuse may be well after the alignments planned."""
     if isinstance(report, Failure):
-        return report.ending(tile)
+        return Ending(tile, "planned") if dry_run and report.exit_code == 1 else report.ending(tile)
     statuses = {product.status for product in report.products}
     if statuses & {"to make", "to retire"}:
         return Ending(tile, "planned")
@@ -252,9 +253,10 @@ def _step(step: "StepReport") -> dict[str, Any]:
 def _tile_document(tile: str, report: "MosaicReport | Failure", dry_run: bool) -> dict[str, Any]:
     from hapctl.cli.mosaic_report import mosaic_document
 
+    outcome = _tile_ending(tile, report, dry_run).outcome
     if isinstance(report, Failure):
-        return {"tile": tile, "outcome": "failed", "reason": report.message, **vars(report), "products": []}
-    return {"tile": tile, "outcome": _tile_ending(tile, report).outcome, **mosaic_document(report, dry_run)}
+        return {"tile": tile, "outcome": outcome, "reason": report.message, "run": None, "products": []}
+    return {"tile": tile, "outcome": outcome, **mosaic_document(report, dry_run)}
 
 
 def _print(
@@ -270,8 +272,10 @@ def _print(
             if isinstance(step.result, MosaicReport):
                 print_mosaic(step.result, dry_run)
     for tile, layer in layers.items():
-        click.echo(f"{tile}: {_tile_ending(tile, layer).outcome}")
-        if not isinstance(layer, Failure):
+        click.echo(f"{tile}: {_tile_ending(tile, layer, dry_run).outcome}")
+        if isinstance(layer, Failure):
+            click.echo(f"    with the solutions in force now: {layer.message}")
+        else:
             print_mosaic(layer, dry_run)
 
 
