@@ -148,8 +148,16 @@ def record_batch(
 
 
 @contextmanager
-def begun_unit(catalog: Catalog, batch_id: int, number: int) -> Iterator[int]:
+def begun_unit(catalog: Catalog, batch_id: int, number: int, memory_bytes: int = 0) -> Iterator[int]:
     """Record that this process begins a unit, and hold the session that stands for its life.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    batch_id, number : int
+        The unit.
+    memory_bytes : int
+        Predicted; 0: not predicted.
 
     Yields
     ------
@@ -157,7 +165,7 @@ def begun_unit(catalog: Catalog, batch_id: int, number: int) -> Iterator[int]:
         The newest run of all before it, for `end_unit`.
     """
     with catalog.connect() as session:
-        row = {"batch_id": batch_id, "number": number, **_process()}
+        row = {"batch_id": batch_id, "number": number, "memory_bytes": memory_bytes or None, **_process()}
         yield int(execute(session, "begin_work_unit", row).scalar_one())
 
 

@@ -45,6 +45,7 @@ work_unit_start = Table(
     *required(Integer, "number", "pid", "backend_pid"),
     *required(Text, "host"),
     *required(UTC, "backend_start", "started"),
+    *optional(BigInteger, "memory_bytes"),
     both_to("work_unit", "batch_id", "number"),
     Index("work_unit_start_unit", "batch_id", "number"),
 )

@@ -8,18 +8,30 @@ from hapctl.cli.settings import open_from
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Show batches of work instead, on a terminal until they end.")
+@click.option("--batch", "batch_id", metavar="N", type=int, help="This batch, under way or long ended.")
 @json_option
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(ctx: click.Context, watch: bool, batch_id: int | None, as_json: bool) -> None:
     """Show what the catalog holds, which products are stale, and how the last runs ended.
+
+    With --watch, how far the commands on many targets are: what each worker does, on which machine, what
+    failed, how long it will take. It asks the catalog alone, so it works from any machine, whatever died.
 
     \b
     hapctl status
     hapctl status --json
+    hapctl status --watch
+    hapctl status --batch 3 --json
     """
     from hapctl.archive.facts import catalog_status
 
     settings, catalog = open_from(ctx)
+    if watch or batch_id is not None:
+        from hapctl.cli.status_watch import show_batches
+
+        show_batches(catalog, batch_id, watch=watch, as_json=as_json)
+        return
     found = {"home": str(settings.home), "database": catalog.name, **catalog_status(catalog)}
     if as_json:
         print_json(found)

@@ -88,12 +88,12 @@ class DaskWorkers:
         """The scheduler keeps what no worker has memory for."""
         return True
 
-    def give(self, assignment: Assignment, memory: int) -> str:
+    def give(self, assignment: Assignment) -> str:
         """Submit a unit, with the memory it asks for where workers say what they have; return where it is.
 
         One that needs more than any of them has is refused.
         """
-        number = assignment.number
+        number, memory = assignment.number, assignment.memory
         if self._largest and memory > self._largest:
             self._refused[number] = _too_large(assignment.unit, memory, self._largest)
             self._ended.put(number)

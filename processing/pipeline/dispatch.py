@@ -57,7 +57,7 @@ class Workers(Protocol):
     def fits(self, memory: int) -> bool:
         """Tell whether a unit of so much memory (0: not predicted) may be given now; one alone always may."""
 
-    def give(self, assignment: Assignment, memory: int) -> str:
+    def give(self, assignment: Assignment) -> str:
         """Begin a unit; return where."""
 
     def wait(self) -> Sequence[tuple[int, UnitOutcome | Lost]]:
@@ -83,7 +83,7 @@ class Here:
     def fits(self, _memory: int) -> bool:
         return True
 
-    def give(self, assignment: Assignment, _memory: int) -> str:
+    def give(self, assignment: Assignment) -> str:
         self._given.append(assignment)
         return "here"
 
@@ -145,8 +145,8 @@ class Dispatch:
             unit, memory = self.units[number], self._memory_of(number)
             if self.workers.fits(_ALL_MEMORY if number in self._lost else memory):
                 self._ready.remove(number)
-                assignment = Assignment(self.place, self.batch_id, number, unit, self.action)
-                where = self.workers.give(assignment, memory)
+                assignment = Assignment(self.place, self.batch_id, number, unit, memory, self.action)
+                where = self.workers.give(assignment)
                 self.observer.started(unit, where)
 
     def _memory_of(self, number: int) -> int:

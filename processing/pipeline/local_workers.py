@@ -75,15 +75,15 @@ class LocalWorkers:
         asked = self._asked(memory)
         return not self.busy or asked + sum(worker.memory for worker in self._workers) <= self.memory_limit
 
-    def give(self, assignment: Assignment, memory: int) -> str:
+    def give(self, assignment: Assignment) -> str:
         """Give a unit to a free worker, a new one where there is none; return where it is."""
         worker = next((one for one in self._workers if one.number is None), None) or self._start()
         try:
             worker.pipe.send(assignment)
         except (BrokenPipeError, ConnectionResetError):  # it was killed while it was idle
             self._forget(worker)
-            return self.give(assignment, memory)
-        worker.number, worker.memory = assignment.number, self._asked(memory)
+            return self.give(assignment)
+        worker.number, worker.memory = assignment.number, self._asked(assignment.memory)
         return f"process {worker.process.pid}"
 
     def wait(self) -> Sequence[tuple[int, UnitOutcome | Lost]]:

@@ -58,12 +58,27 @@ class Place:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A unit given to a worker: where, of which batch, its number, what, and how (None: by its action)."""
+    """A unit given to a worker.
+
+    Attributes
+    ----------
+    place : Place
+        Where.
+    batch_id, number : int
+        Which.
+    unit : WorkUnit
+        What.
+    memory : int
+        Bytes predicted; 0: not predicted.
+    action : callable or None
+        How; None: by its action.
+    """
 
     place: Place
     batch_id: int
     number: int
     unit: WorkUnit
+    memory: int = 0
     action: "Action | None" = None
 
 
@@ -106,7 +121,7 @@ def work_with(catalog: "Catalog", assignment: Assignment, observer: "Observer | 
 
     unit, batch_id, number = assignment.unit, assignment.batch_id, assignment.number
     try:
-        with begun_unit(catalog, batch_id, number) as newest_run:
+        with begun_unit(catalog, batch_id, number, assignment.memory) as newest_run:
             outcome = do_unit(catalog, unit, observer, assignment.action)
             with catalog.begin() as connection:
                 runs = end_unit(connection, ending_of(outcome, batch_id, number), newest_run)

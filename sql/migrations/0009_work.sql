@@ -31,6 +31,7 @@ CREATE TABLE work_unit_start (
     pid                integer NOT NULL,
     backend_pid        integer NOT NULL,
     backend_start      timestamptz NOT NULL,
+    memory_bytes       bigint CHECK (memory_bytes > 0),
     started            timestamptz NOT NULL DEFAULT clock_timestamp(),
     FOREIGN KEY (batch_id, number) REFERENCES work_unit (batch_id, number)
 );
@@ -78,7 +79,7 @@ COMMENT ON COLUMN work_unit.name IS 'for people, such as mosaic visit j8bt06';
 COMMENT ON COLUMN work_unit.action IS 'ingest, align, mosaic, process: what the worker does';
 COMMENT ON COLUMN work_unit.target IS 'what it is done to, such as {"visit": "j8bt06"}';
 COMMENT ON COLUMN work_unit.needs IS 'numbers of the units that must have ended well before';
-COMMENT ON COLUMN work_unit.memory_bytes IS 'predicted peak; NULL: not predicted';
+COMMENT ON COLUMN work_unit.memory_bytes IS 'predicted peak; NULL: predicted when it begins, or not at all';
 COMMENT ON COLUMN work_unit.seconds IS 'predicted from runs of the past; NULL: there were none to go by';
 
 COMMENT ON TABLE work_unit_start IS 'A worker began a unit; again, where the one before was lost.';
@@ -89,6 +90,7 @@ COMMENT ON COLUMN work_unit_start.host IS 'machine of the worker';
 COMMENT ON COLUMN work_unit_start.pid IS 'process of the worker on that machine';
 COMMENT ON COLUMN work_unit_start.backend_pid IS 'database session that the worker holds until the unit ends';
 COMMENT ON COLUMN work_unit_start.backend_start IS 'start of that session: with backend_pid it names it for ever';
+COMMENT ON COLUMN work_unit_start.memory_bytes IS 'predicted peak that the worker was asked to have; NULL: not predicted';
 COMMENT ON COLUMN work_unit_start.started IS 'when';
 
 COMMENT ON TABLE work_unit_end IS 'How a unit ended.';

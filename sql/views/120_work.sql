@@ -11,7 +11,7 @@ SELECT u.batch_id, u.number, u.name, u.action, u.target,
        END AS state,
        s.host, s.pid, s.started, e.ended,
        coalesce(e.seconds, extract(epoch FROM clock_timestamp() - s.started)::double precision) AS seconds,
-       u.seconds AS predicted_seconds, u.memory_bytes AS predicted_memory_bytes, e.peak_memory_bytes,
+       u.seconds AS predicted_seconds, coalesce(s.memory_bytes, u.memory_bytes) AS predicted_memory_bytes, e.peak_memory_bytes,
        coalesce(s.tries, 0) AS tries, e.exit_code, e.message, e.remedy, e.runs
 FROM work_unit u
 JOIN work_batch b USING (batch_id)

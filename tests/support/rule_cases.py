@@ -226,7 +226,7 @@ CHECKS: list[Case] = [
     ("recall_of_one_thing", "recall", {"recalled_run_id": None}),
     ("recalled_solution_origin_known", "recalled_solution", {"origin": "nonsense"}),
     *each("", work_batch="command scheduler", work_unit="name action"),
-    *each(0, work_batch="workers", work_unit="memory_bytes"),
+    *each(0, work_batch="workers", work_unit="memory_bytes", work_unit_start="memory_bytes"),
     *each(-1, work_unit="number seconds", work_unit_end="seconds peak_memory_bytes"),
     ("work_batch_here_or_there", "work_batch", {"workers": None}),
     ("work_batch_here_or_there", "work_batch", {"scheduler": "tcp://host:8786"}),
