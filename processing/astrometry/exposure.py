@@ -117,6 +117,14 @@ class ExposureFacts:
         """Why it will not be mosaicked, in words; empty if it may."""
         return self.rejection.reason if self.rejection else ""
 
+    @property
+    def warning(self) -> str:
+        """What is to be known of an exposure that may be mosaicked: stars are smeared without guide stars."""
+        lock = (self.fgs_lock or "").upper()
+        if not lock.startswith(("GY", "COARSE")):
+            return ""
+        return f"no fine lock on guide stars (FGSLOCK {lock}): look at the shapes of its stars"
+
 
 def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts:
     """Read the facts of an exposure.
@@ -175,7 +183,7 @@ def exposure_facts(extensions: list[Extension], file_name: str) -> ExposureFacts
         pa_v3=_finite(number(top, "PA_V3")),
         fits_date=parse_date(text(top, "DATE")),
         headerlets=sum(text(extension.header, "XTENSION").upper() == "HDRLET" for extension in extensions),
-        rejection=rejection_of(top, science, instrument, elements),
+        rejection=rejection_of(top, science, instrument, elements, blank=_all_blank(extensions)),
         primary_header=top,
         chips=chips,
     )
@@ -218,19 +226,20 @@ def filter_elements(top: Header) -> tuple[str, ...]:
 
 
 def rejection_of(
-    top: Header, science: list[Header], instrument: str, elements: tuple[str, ...]
+    top: Header, science: list[Header], instrument: str, elements: tuple[str, ...], *, blank: bool = False
 ) -> Rejection | None:
-    """Return the first reason why an exposure is not to be mosaicked, or None."""
-    return next(iter(rejections_of(top, science, instrument, elements)), None)
+    """Return the first reason why an exposure is not to be mosaicked, or None; see `rejections_of`."""
+    return next(iter(rejections_of(top, science, instrument, elements, blank=blank)), None)
 
 
 def rejections_of(
-    top: Header, science: list[Header], instrument: str, elements: tuple[str, ...]
+    top: Header, science: list[Header], instrument: str, elements: tuple[str, ...], *, blank: bool = False
 ) -> list[Rejection]:
     """Return every reason why an exposure is not to be mosaicked.
 
     The rules are those of drizzlepac's ``analyze``; the guide-star lock is no reason. Ramp filters are none
-    here: their exposures are aligned, and products leave them out.
+    here: their exposures are aligned, and products leave them out. ``blank`` says that all pixels of SCI
+    are zero.
     """
     target = text(top, "TARGNAME").upper()
     image_type = text(top, "IMAGETYP").upper()
@@ -249,10 +258,16 @@ def rejections_of(
         ("filter", f"filter {chosen} blocks", _is_blocking(chosen)),
         ("drizzle_off", f"DRIZCORR {text(top, 'DRIZCORR')}", text(top, "DRIZCORR") in ("OMIT", "SKIPPED")),
         ("empty", "no signal: GOODMIN and GOODMAX are 0", bool(science) and all(map(_is_empty, science))),
+        ("empty", "no signal: all pixels of SCI are 0", blank),
         ("header_only", f"{instrument} is catalogued by header only", instrument in HEADER_ONLY),
         ("header_only", _UNDISTORTED, instrument == "WFPC2" and not any(map(_is_distorted, science))),
     )
     return [Rejection(code, reason) for code, reason, holds in checks if holds]
+
+
+def _all_blank(extensions: list[Extension]) -> bool:
+    blank = [extension.blank for extension in extensions if extension.name == "SCI"]
+    return bool(blank) and all(blank)
 
 
 def _is_distorted(header: Header) -> bool:

@@ -1,7 +1,8 @@
 """The structure of a FITS file: headers as plain dicts, where the data lie, whether they are whole.
 
 Headers of HST files are read by the hundred thousand; this reader parses only what it is asked to
-keep and never touches pixels. Plain and gzipped files; one pass, forward only.
+keep. Of pixels it reads those of a SCI image up to the first that is not zero, which mostly is the first.
+Plain and gzipped files; one pass, forward only.
 """
 
 import gzip
@@ -32,16 +33,18 @@ _LARGEST_HEADER = 1 << 24
 _LARGEST_DATA = 1 << 50
 _LARGEST_NUMBER = (1 << 31) - 1
 _MOST_AXES = 999
+_WATCHED = 16 * BLOCK
 
 
 @dataclass(frozen=True)
 class Extension:
-    """One HDU: its header, and its data where they were kept."""
+    """One HDU: its header, its data where they were kept; of a SCI image whether it is zero throughout."""
 
     index: int
     header: Header
     data_size: int
     data: bytes | None = field(default=None, repr=False)
+    blank: bool = False
 
     @property
     def name(self) -> str:
@@ -250,12 +253,12 @@ def _read_all(name: str, stream: BinaryIO, keep: Callable[[Header], bool]) -> li
     while (block := read_header_block(name, stream, first=not extensions)) is not None:
         header = parse_header(block)
         size = data_size(header)
-        data = None
+        data, blank = None, False
         if 0 < size <= _LARGEST_KEPT and keep(header):
             data = _read_data(name, stream, size)
         else:
-            _skip_data(name, stream, size)
-        extensions.append(Extension(len(extensions), header, size, data))
+            blank = _skip_data(name, stream, size, watched=text(header, "EXTNAME").upper() == "SCI")
+        extensions.append(Extension(len(extensions), header, size, data, blank))
     return extensions
 
 
@@ -293,17 +296,33 @@ def _read_data(name: str, stream: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _skip_data(name: str, stream: BinaryIO, size: int) -> None:
-    """Move to the next header; one byte is read at the end to prove that the data are there."""
+def _skip_data(name: str, stream: BinaryIO, size: int, *, watched: bool) -> bool:
+    """Move to the next header; one byte is read at the end to prove that the data are there.
+
+    Returns whether data that are watched are zero throughout; of others nothing else is read.
+    """
     if size == 0:
-        return
+        return False
     if size > _LARGEST_DATA:
         raise _truncated(name)
     start = stream.tell()
+    zero = watched and _all_zero(stream, size - 1)
     stream.seek(start + size - 1)
-    if stream.tell() != start + size - 1 or not stream.read(1):
+    last = stream.read(1) if stream.tell() == start + size - 1 else b""
+    if not last:
         raise _truncated(name)
     stream.seek(start + _padded(size))
+    return zero and last == b"\0"
+
+
+def _all_zero(stream: BinaryIO, size: int) -> bool:
+    """Read until a byte is not zero."""
+    while size > 0:
+        block = stream.read(min(size, _WATCHED))
+        if not block or block.count(0) < len(block):
+            return False
+        size -= len(block)
+    return True
 
 
 def _truncated(name: str) -> UnusableFileError:

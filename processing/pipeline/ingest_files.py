@@ -257,7 +257,7 @@ def _record(connection: Connection, run_id: int, content: _Content, restored: bo
         update_exposure(connection, run_id, row)
     reason = _record_solutions(connection, run_id, exposure_id, file_id, content, state)
     outcome: Status = "new" if state.current_file_id is None else "updated"
-    return outcome, facts.rejection_reason or reason
+    return outcome, facts.rejection_reason or reason or facts.warning
 
 
 def _record_known(

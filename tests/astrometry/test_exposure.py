@@ -1,9 +1,11 @@
 """Facts of exposures, the kinds of files, and why an exposure is not mosaicked."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
+from astropy.io import fits
 from hapctl.processing.astrometry.exposure import (
     ExposureFacts,
     exposure_facts,
@@ -32,7 +34,7 @@ def _facts(path: Path) -> ExposureFacts:
         ("wfc3ir_goodss/ib6o23rsq_flt.fits.gz", "ib6o23rsq", "IR", "g141", "flt", 1102.935669, "dispersed"),
         ("stis_m33/o4k19a010_flt.fits.gz", "o4k19a010", "CCD", "clear", "flt", 300.0, "header_only"),
         ("wfpc2_omegacen/u40x010hm_c0f.fits", "u40x010hm", "PC", "f555w", "c0f", 100.0, "header_only"),
-        ("acs_wfc_reference/j94f05bgq_flt.fits.gz", "j94f05bgq", "WFC", "f606w", "flt", 400.0, None),
+        ("acs_wfc_reference/j94f05bgq_flt.fits.gz", "j94f05bgq", "WFC", "f606w", "flt", 400.0, "empty"),
     ],
 )
 def test_real_exposures(
@@ -90,7 +92,14 @@ def test_other_files_have_a_kind(name: str, kind: str) -> None:
         ({"CHINJECT": "CONT"}, "charge_injection"),
         ({"CHINJECT": "NONE"}, None),
         ({"FILTER1": "BLOCK1"}, "filter"),
-        ({"FILTER2": "FR656N"}, "filter"),
+        ({"FILTER2": "FR656N"}, None),  # products leave it out, see filter_rules
+        ({"TARGNAME": "EARTH-CALIB"}, "calibration"),
+        ({"TARGNAME": "TUNGSTEN"}, "calibration"),
+        ({"INSTRUME": "WFPC2", "DETECTOR": 1, "TARGNAME": "INTFLAT"}, "calibration"),
+        ({"INSTRUME": "WFPC2", "DETECTOR": 1, "TARGNAME": "KSPOTS"}, "calibration"),
+        ({"SCAN_TYP": "D"}, "scan"),
+        ({"DRIZCORR": "SKIPPED"}, "drizzle_off"),
+        ({"DRIZCORR": "COMPLETE"}, None),
         ({"DRIZCORR": "OMIT"}, "drizzle_off"),
     ],
 )
@@ -100,6 +109,33 @@ def test_every_rule_of_rejection(tmp_path: Path, cards: dict[str, Any], code: st
     facts = _facts(path)
     assert (facts.rejection.code if facts.rejection else None) == code
     assert bool(facts.rejection_reason) == (code is not None)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("fill", "code"), [(0.0, "empty"), (1.0, None)])
+def test_an_exposure_without_signal(tmp_path: Path, fill: float, code: str | None, packed: bool) -> None:
+    content = exposure_file(two_chip_solution("jtest0001", binning=16), fill=fill)
+    path = tmp_path / ("jtest0001_flc.fits.gz" if packed else "jtest0001_flc.fits")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    facts = _facts(path)
+    assert (facts.rejection.code if facts.rejection else None) == code
+
+
+def test_one_signal_anywhere_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "jtest0001_flc.fits"
+    path.write_bytes(exposure_file(two_chip_solution("jtest0001", binning=16), fill=0.0))
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI", 2].data[-1, -1] = 1e-3
+    assert _facts(path).rejection is None
+
+
+@pytest.mark.parametrize(("lock", "told"), [("GYROS", True), ("COARSE", True), ("FINE", False), ("", False)])
+def test_a_missing_lock_on_guide_stars_is_only_told(tmp_path: Path, lock: str, told: bool) -> None:
+    path = tmp_path / "jtest0001_flc.fits"
+    path.write_bytes(exposure_file(two_chip_solution("jtest0001", binning=16), primary={"FGSLOCK": lock}))
+    facts = _facts(path)
+    assert facts.rejection is None
+    assert bool(facts.warning) is told
 
 
 @pytest.mark.parametrize(
