@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "root": ("hapctl.cli.ingest:root", "List the archive roots, or say that one has moved."),
     "align": ("hapctl.cli.align:align", "Align a visit to Gaia and record every fit."),
     "mosaic": ("hapctl.cli.mosaic:mosaic", "Make the products of a visit or a sky tile."),
+    "cutout": ("hapctl.cli.cutout:cutout", "Cut a field out of products, all images with WCS and inputs."),
     "process": ("hapctl.cli.process:process", "Bring visits from exposures to products, step by step."),
     "drizzle": ("hapctl.cli.drizzle:drizzle", "Combine exposures from files alone, without a catalog."),
     "find": ("hapctl.cli.find:find", "Find and measure the sources of an exposure or a product."),
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Show, explain and change how products are drizzled.",
     ),
     "tile": ("hapctl.cli.tile:tile", "Find and show sky tiles."),
+    "hips": ("hapctl.cli.hips:hips", "Make a HiPS of sky tiles, to be looked at in Aladin."),
     "gaia": ("hapctl.cli.gaia:gaia", "Fetch, load and list Gaia sources."),
     "config": (
         "hapctl.cli.config:config",

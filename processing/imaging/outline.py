@@ -35,9 +35,21 @@ def outline_polygons(
         to the left of north), not closed; the largest region first. Empty where the chips miss the
         grid.
     """
-    factor = max(1, math.ceil(max(grid.shape) / _BINS))
+    factor = outline_factor(grid)
+    return covered_polygons(_drawn(chips, grid, factor, origin), factor, grid)
+
+
+def outline_factor(grid: OutputGrid) -> int:
+    """Return the side, in pixels, of the bins that an outline on a grid is made of."""
+    return max(1, math.ceil(max(grid.shape) / _BINS))
+
+
+def covered_polygons(covered: NDArray[np.bool_], factor: int, grid: OutputGrid) -> list[Polygon]:
+    """Return the outlines, as `outline_polygons`, of bins of ``factor`` pixels that are covered."""
+    gap = math.ceil(0.5 * _CLOSED_GAP_ARCSEC / (grid.scale_arcsec * factor))
+    borders = traced(without_pinches(covered | closed(covered, gap)))
     regions: list[Polygon] = []
-    for border in sorted(traced(_covered_bins(chips, grid, factor, origin)), key=signed_area, reverse=True):
+    for border in sorted(borders, key=signed_area, reverse=True):
         # What lies in a hole of another region is inside that one's outline.
         if signed_area(border) > 0 and not any(_surrounds(region, border) for region in regions):
             regions.append(border)
@@ -48,7 +60,7 @@ def _on_sky(vertices: Polygon, grid: OutputGrid) -> Polygon:
     return np.column_stack(grid.pixel_to_sky(vertices[:, 0], vertices[:, 1]))
 
 
-def _covered_bins(
+def _drawn(
     chips: Sequence[ChipWcs], grid: OutputGrid, factor: int, origin: LookupOrigin
 ) -> NDArray[np.bool_]:
     height, width = (-(-size // factor) for size in grid.shape)
@@ -57,9 +69,7 @@ def _covered_bins(
     for chip in chips:
         border = (np.column_stack(map_to_grid(chip, grid, *chip_edges(chip), origin)) + 0.5) / factor - 0.5
         draw.polygon(border.ravel().tolist(), fill=1, outline=1)
-    covered = np.asarray(canvas, dtype=np.bool_)
-    gap = math.ceil(0.5 * _CLOSED_GAP_ARCSEC / (grid.scale_arcsec * factor))
-    return without_pinches(covered | closed(covered, gap))
+    return np.asarray(canvas, dtype=np.bool_)
 
 
 def closed(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:

@@ -183,7 +183,7 @@ def test_fields_anywhere_have_grids_about_their_centres(
     for coarse, grid in place.grids("WFC3", "IR"):
         step = 0.12 if coarse else 0.04
         assert grid.scale_arcsec == pytest.approx(step, rel=1e-12)
-        assert grid.shape == (max(1, round(height / step)), max(1, round(width / step)))
+        assert np.abs(np.array(grid.shape) - np.array([height, width]) / step).max() <= 0.5 + 1e-6
         assert all(float(value).is_integer() for value in grid.crpix)
         x, y = grid.sky_to_pixel(ra, dec)
         middle = 0.5 * (grid.shape[1] - 1), 0.5 * (grid.shape[0] - 1)
