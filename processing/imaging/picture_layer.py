@@ -36,6 +36,8 @@ class PictureLayer:
         DATE-BEG, UTC.
     exposure_time : float
         Seconds.
+    mjd : tuple of float
+        First start and last end; empty where not known.
     run : int or None
         Run that made it.
     software : str
@@ -53,6 +55,7 @@ class PictureLayer:
     proposals: tuple[str, ...]
     started: str
     exposure_time: float
+    mjd: tuple[float, ...]
     run: int | None
     software: str
 
@@ -60,7 +63,7 @@ class PictureLayer:
 def read_layer(path: Path) -> PictureLayer:
     """Read what a picture needs to know of a product; SCI may be the primary image or an extension."""
     with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-        primary, image = hdus[0].header, _science(hdus).header
+        primary, image = hdus[0].header, science_image(hdus).header
         detector, photplam = str(primary.get("DETECTOR", "")), image.get("PHOTPLAM")
         grid = OutputGrid(
             crval=(image["CRVAL1"], image["CRVAL2"]),
@@ -81,12 +84,14 @@ def read_layer(path: Path) -> PictureLayer:
             proposals=tuple(part for part in str(primary.get("PROPOSID", "")).replace(",", " ").split()),
             started=str(primary.get("DATE-BEG", "")),
             exposure_time=float(primary.get("EXPTIME", 0.0)),
+            mjd=tuple(primary[name] for name in ("EXPSTART", "EXPEND") if name in primary),
             run=primary.get("HAPRUN"),
             software=str(primary.get("PROD_VER", "")),
         )
 
 
-def _science(hdus: fits.HDUList) -> fits.hdu.base._BaseHDU:
+def science_image(hdus: fits.HDUList) -> fits.hdu.base._BaseHDU:
+    """Return the extension of a product with its pixels: SCI, or the primary image of a file of one image."""
     return hdus["SCI"] if "SCI" in hdus else hdus[0]
 
 
@@ -123,7 +128,7 @@ def binned(
     window = slice(int(columns[0]), int(columns[-1]) + 1)
     at_once = max(1, _PIXELS_AT_ONCE // len(columns))
     with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-        section = _science(hdus).section
+        section = science_image(hdus).section
         for first in range(0, len(rows), at_once):
             pixels = np.asarray(section[first : first + at_once], dtype=np.float32)
             here = rows[first : first + at_once]
