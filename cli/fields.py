@@ -151,4 +151,5 @@ def field_of_options(ctx: click.Context, options: Mapping[str, Any]) -> "Field |
         return None
     from hapctl.processing.pipeline.field_grid import Field
 
-    return Field(*center, *size, options["scale"], options["name"] or "")
+    (ra, dec), (width, height) = center, size
+    return Field(ra, dec, width, height, options["scale"], options["name"] or "")

@@ -8,7 +8,7 @@ pixel in the cut-out are left out of its table, and the bits of CTX are numbered
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from hapctl.processing.imaging.fits_parts import FilePart, PartsFile
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.outline import covered_polygons, outline_factor
 from hapctl.processing.imaging.product_file import aside, file_sha256
-from hapctl.processing.imaging.product_images import add_cards
+from hapctl.processing.imaging.product_images import Card, add_cards
 from numpy.typing import NDArray
 
 _BAND_PIXELS = 1 << 21
@@ -175,8 +175,7 @@ class _Cut:
         free = np.ones((last - first, self.grid.shape[1]), dtype=np.bool_)
         owned = []
         for source in self.sources:
-            weight = source.rows("WHT", 0, self.grid, first, last, 0.0)
-            owned.append(free & (weight > 0))
+            owned.append(free & source.weighted(self.grid, first, last))
             free &= ~owned[-1]
         owned[0] |= free
         return owned
@@ -192,7 +191,7 @@ class _Cut:
             for number, (source, owned) in enumerate(
                 zip(self.sources, self.owners(first, last), strict=True)
             ):
-                owned &= source.rows("WHT", 0, self.grid, first, last, 0.0) > 0
+                owned &= source.weighted(self.grid, first, last)
                 covered += int(np.count_nonzero(owned))
                 y, x = np.nonzero(owned)
                 bins[(y + first) // factor, x // factor] = True
@@ -238,7 +237,8 @@ def _file(
 
 
 def _write(file: PartsFile, cut: _Cut, inputs: CutInputs) -> None:
-    with _kept_if_finished(file):
+    with ExitStack() as failed:
+        failed.callback(file.abandon)
         file.open()
         parts = dict(zip(cut.sources[0].images, file.parts[1:], strict=True))
         for first, last in cut.bands:
@@ -257,17 +257,10 @@ def _put(
         file.put(part, 0, first, cut.image(name, 0, first, last))
 
 
-@contextmanager
-def _kept_if_finished(file: PartsFile) -> Iterator[None]:
-    with ExitStack() as stack:
-        stack.callback(file.abandon)
-        yield
-
-
 def _primary(path: Path, cut: _Cut, inputs: CutInputs, seen: _Seen, run: int) -> fits.Header:
     header = cut.sources[0].primary.copy()
     height, width = cut.grid.shape
-    cards = [
+    cards: list[Card] = [
         ("NEXTEND", len(cut.sources[0].images) + (inputs.table is not None), "number of standard extensions"),
         ("FILENAME", path.name, "name of file"),
         ("ROOTNAME", path.name.removesuffix(".fits"), "rootname of the cut-out"),
@@ -282,6 +275,7 @@ def _primary(path: Path, cut: _Cut, inputs: CutInputs, seen: _Seen, run: int) ->
         cards.append(("NDRIZIM", inputs.rows, "chips with pixels in the cut-out"))
     if run:
         cards.append(("CUTRUN", run, "hapctl run that cut it out"))
+    _forget(header, [keyword for keyword, value, _ in cards if isinstance(value, str)])  # with their comments
     add_cards(header, cards)
     _forget(
         header, ("CHECKSUM", "DATASUM", "MEANEXPT", "MEDEXPT", "MEANNEXP", "MEDNEXP", "MEANWHT", "MEDWHT")

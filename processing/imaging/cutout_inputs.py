@@ -47,13 +47,14 @@ def joined_inputs(parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]
         Of each product its table and the bits of CTX in use. Without any bit (a product without CTX) all
         rows stay; a table without the column CTXBIT has a row for each bit.
     """
-    if any(table is None for table, _ in parts):
+    tables = [table for table, _ in parts if table is not None]
+    if len(tables) < len(parts):
         return CutInputs(None, tuple({bit: bit for bit in bits} for _, bits in parts), (), 0)
     new: dict[tuple[object, ...], int] = {}
     codes, chosen = [], []
-    for number, (table, bits) in enumerate(parts):
-        rows, code = _rows(table.data), {}
-        for row, bit in enumerate(rows):
+    for number, (table, (_, bits)) in enumerate(zip(tables, parts, strict=True)):
+        code: dict[int, int] = {}
+        for row, bit in enumerate(_rows(table.data)):
             if bits and bit not in bits:
                 continue
             key = _key(table.data, row, number)
@@ -62,7 +63,6 @@ def joined_inputs(parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]
                 chosen.append((number, row))
             code[bit] = new[key]
         codes.append(code)
-    tables = [table for table, _ in parts]
     joined = _table([table.data for table in tables], chosen, tables[0])
     return CutInputs(joined, tuple(codes), _rootnames(joined), len(chosen))
 

@@ -50,7 +50,7 @@ class CutSource:
 
     def origin(self, grid: OutputGrid) -> tuple[int, int]:
         """Row and column (0-based) of the product at the first pixel of a grid on its pixels."""
-        return tuple(round(b - a) for a, b in zip(grid.crpix[::-1], self.grid.crpix[::-1], strict=True))  # type: ignore[return-value]
+        return round(self.grid.crpix[1] - grid.crpix[1]), round(self.grid.crpix[0] - grid.crpix[0])
 
     def window(self, grid: OutputGrid) -> tuple[int, int, int, int] | None:
         """Rows y0 to y1 and columns x0 to x1 of a grid that the product has; None where it has none."""
@@ -75,12 +75,17 @@ class CutSource:
                 pixels[low - first : high - first, x0:x1] = found
         return pixels
 
+    def weighted(self, grid: OutputGrid, first: int, last: int) -> NDArray[np.bool_]:
+        """Return which pixels of a grid have weight."""
+        weight = self.rows("WHT", 0, grid, first, last, 0.0)
+        return np.asarray(weight, dtype=np.float32) > 0.0
+
     def bits(self, grid: OutputGrid, first: int, last: int, owned: NDArray[np.bool_]) -> set[int]:
         """Return the bits of CTX in use in some pixels."""
         found: set[int] = set()
         for number in range(self.planes("CTX")):
             context = self.rows("CTX", number, grid, first, last, 0)[owned]
-            used = int(np.bitwise_or.reduce(context.view(np.uint32), initial=0))  # type: ignore[arg-type]
+            used = int(np.bitwise_or.reduce(context.view(np.uint32), initial=0))
             found |= {32 * number + bit for bit in range(32) if used >> bit & 1}
         return found
 

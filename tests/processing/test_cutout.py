@@ -183,7 +183,7 @@ def test_cutouts_of_visits_tiles_and_files(
         x, y = (int(value) for value in WCS(whole["SCI"].header).all_world2pix(*middle, 0))
         np.testing.assert_array_equal(cut["SCI"].data, whole["SCI"].data[y - 39 : y + 41, x - 39 : x + 41])
     kinds = rows(catalog, "SELECT command, count(*) FROM run GROUP BY 1 ORDER BY 1")
-    assert ("cutout", 5) in kinds
+    assert ("cutout", 6) in kinds
     assert run_hapctl("cutout", "hst_no_such_drz.fits", *where).exit_code == 3
     far = run_hapctl("cutout", "--visit", "jhap01", "--center", 153.0, 2.0, "--size", "1", "--json")
     assert far.exit_code == 65
