@@ -7,7 +7,7 @@ from typing import Any, Literal
 from hapctl.archive.statements import execute
 from sqlalchemy import Connection
 
-TargetKind = Literal["visit", "tile"]
+TargetKind = Literal["visit", "tile", "field"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class StaleGroup:
 
     Attributes
     ----------
-    target_kind : {"visit", "tile"}
+    target_kind : {"visit", "tile", "field"}
     target : str
-        The visit, or the name of the tile.
+        The visit, the name of the tile, or the field as JSON.
     folder : str
     request : mapping
         How the newest of them was asked for.
@@ -38,6 +38,8 @@ class StaleGroup:
         Empty where only exposures are new.
     unused : tuple of str
         Rootnames of exposures that are in none of the products and were left out of none.
+    field : mapping or None
+        The field, as the products keep it.
     """
 
     target_kind: TargetKind
@@ -46,11 +48,14 @@ class StaleGroup:
     request: Mapping[str, Any]
     products: tuple[StaleProduct, ...]
     unused: tuple[str, ...]
+    field: Mapping[str, Any] | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What tells it from others."""
-        return self.target_kind, self.target, self.folder, str(self.request.get("split_by") or "")
+    def name(self) -> str:
+        """What it is called in messages."""
+        if self.field is None:
+            return f"{self.target_kind} {self.target}"
+        return f"field {self.field['ra']:.5f} {self.field['dec']:+.5f}"
 
 
 def stale_groups(
@@ -59,8 +64,9 @@ def stale_groups(
     visits: Sequence[str] | None = None,
     tiles: Sequence[str] | None = None,
     folder: str | None = None,
+    changed: Sequence[int] = (),
 ) -> list[StaleGroup]:
-    """Return the groups of products where something is to be made again, visits before tiles.
+    """Return the groups of products where something is to be made again: visits, tiles, fields.
 
     Parameters
     ----------
@@ -69,11 +75,14 @@ def stale_groups(
         Products of these only; of both, where both are given. Without any, all products.
     folder : str, optional
         Products in this folder only.
+    changed : sequence of int
+        Products that rules which are not in force yet would make otherwise.
     """
     names = {
         "visits": None if visits is None else list(visits),
         "tiles": None if tiles is None else list(tiles),
         "folder": folder,
+        "changed": list(changed),
     }
     return [_group(row) for row in execute(connection, "stale_groups", names).mappings()]
 

@@ -56,7 +56,7 @@ def make_stale(
 
 
 def _ending(one: "Regenerated", dry_run: bool) -> Ending:
-    name = f"{one.group.target_kind} {one.group.target}"
+    name = one.group.name
     if one.exit_code:
         return Ending(name, "failed", one.exit_code, one.message, one.remedy)
     return Ending(name, ("stale" if dry_run else "made again") if one.products else "current")
@@ -72,7 +72,7 @@ def _document(found: "Sequence[Regenerated]", endings: "Sequence[Ending]", dry_r
 def _group(one: "Regenerated", dry_run: bool) -> dict[str, Any]:
     group = one.group
     document: dict[str, Any] = {
-        group.target_kind: group.target,
+        group.target_kind: group.field or group.target,
         "output": group.folder,
         "request": group.request,
         "new_exposures": group.unused,
@@ -106,7 +106,7 @@ def _print(found: "Sequence[Regenerated]", dry_run: bool) -> None:
         return
     for one in found:
         request = " ".join(f"{name}={value}" for name, value in one.group.request.items() if value)
-        click.echo(f"{one.group.target_kind} {one.group.target}, in {one.group.folder} ({request})")
+        click.echo(f"{one.group.name}, in {one.group.folder} ({request})")
         if one.exit_code:
             click.echo(f"  can't be {'planned' if dry_run else 'made'}: {one.message}")
         for product in one.products:

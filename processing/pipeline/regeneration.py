@@ -1,29 +1,36 @@
 """`mosaic --stale`: what is not what would be made now, and making just that again.
 
-The catalog says by SQL alone which products are stale, or lack an exposure (`stale_groups`); finding nothing
-opens no file. What is found is then planned exactly, by the command that made it, asked again in the same way
-(`MosaicOptions.with_request`), and only what differs is made. Visits come before tiles: they make the masks
-that layers use. After the visits the catalog is asked again, for a mask made anew makes layers stale.
+The catalog says by SQL alone which products are stale, wait for a rebuild after a recall, or lack an exposure
+(`stale_groups`); finding nothing opens no file. What is found is then planned exactly, by the command that
+made it, asked again in the same way (`MosaicOptions.with_request`), and only what differs is made. Visits
+come before tiles and fields: they make the masks that layers use. After the visits the catalog is asked
+again, for a mask made anew makes layers stale.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
+from hapctl.archive.runs import recorded_run
 from hapctl.archive.stale_products import StaleGroup, stale_groups
 from hapctl.processing.errors import ProcessingError
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.pipeline.build_product import ProductResult
+from hapctl.processing.pipeline.field_grid import field_of_request
+from hapctl.processing.pipeline.mosaic_field import mosaic_field
 from hapctl.processing.pipeline.mosaic_run import MosaicReport
 from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
 from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 from hapctl.processing.pipeline.pace import recorded_pace
 from hapctl.processing.pipeline.planned import MosaicOptions
+from hapctl.processing.pipeline.policy_effects import policy_effect
+from hapctl.processing.pipeline.product_policies import ensure_rules, rules_in_force
 
-_MAKERS: dict[str, Callable[..., MosaicReport]] = {"visit": mosaic_visit, "tile": mosaic_tile}
-_ORDER = tuple(_MAKERS)
+_ROUNDS = (("visit",), ("tile", "field"))
+"""What is made again first, and what after the catalog was asked once more."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,13 @@ class Scope:
     folder: str | None = None
 
     def groups(self, catalog: Catalog) -> list[StaleGroup]:
-        """Ask the catalog what is stale."""
+        """Ask the catalog what is stale, also by rules that the next run will put in force."""
         with catalog.begin() as connection:
-            return stale_groups(connection, visits=self.visits, tiles=self.tiles, folder=self.folder)
+            rules = rules_in_force(connection)
+            changed = () if rules.policy_id else policy_effect(connection, rules.rules).other
+            return stale_groups(
+                connection, visits=self.visits, tiles=self.tiles, folder=self.folder, changed=changed
+            )
 
 
 @dataclass(frozen=True)
@@ -105,9 +116,23 @@ def remake_stale(
 ) -> list[Regenerated]:
     """Make again what is stale, each group in a run of its own; an error of one does not stop the others.
 
+    Where this software has other rules of products than the catalog, a run puts them in force before.
+
     Parameters as for `plan_stale`; ``arguments`` are the command line, for the runs.
     """
+    _put_rules_in_force(catalog, arguments)
     return list(_rounds(catalog, scope, options, arguments, observer))
+
+
+def _put_rules_in_force(catalog: Catalog, arguments: Sequence[str]) -> None:
+    with catalog.begin() as connection:
+        known = rules_in_force(connection).policy_id
+    if not known:
+        with (
+            recorded_run(catalog, "mosaic", {"stale": True}, arguments) as run,
+            catalog.begin() as connection,
+        ):
+            ensure_rules(connection, run.id)
 
 
 def _rounds(
@@ -118,9 +143,9 @@ def _rounds(
     observer: Observer | None,
 ) -> Iterator[Regenerated]:
     """Do all visits, ask again, do all tiles: nothing twice, even where it failed or stays stale."""
-    for kind in _ORDER:
+    for kinds in _ROUNDS:
         for group in scope.groups(catalog):
-            if group.target_kind == kind:
+            if group.target_kind in kinds:
                 yield _done(catalog, group, options, dry_run=False, arguments=arguments, observer=observer)
 
 
@@ -135,8 +160,8 @@ def _done(
 ) -> Regenerated:
     asked = options.with_request(Path(group.folder), group.request)
     try:
-        report = _MAKERS[group.target_kind](
-            catalog, group.target, asked, dry_run=dry_run, arguments=arguments, observer=observer
+        report = _report(
+            catalog, group, asked, {"dry_run": dry_run, "arguments": arguments, "observer": observer}
         )
     except ServiceUnavailableError:
         raise  # without the catalog nothing else can be done either
@@ -145,7 +170,17 @@ def _done(
     return Regenerated(group, report)
 
 
-def _predicted(one: Regenerated, pace: dict[str, float]) -> float | None:
+def _report(
+    catalog: Catalog, group: StaleGroup, options: MosaicOptions, how: Mapping[str, Any]
+) -> MosaicReport:
+    if group.field is not None:
+        return mosaic_field(catalog, field_of_request(group.field), options, **how)
+    if group.target_kind == "tile":
+        return mosaic_tile(catalog, group.target, options, **how)
+    return mosaic_visit(catalog, group.target, options, **how)
+
+
+def _predicted(one: Regenerated, pace: Mapping[str, float]) -> float | None:
     work = [(product.kind, product.input_pixels) for product in one.products if product.status == "to make"]
     if any(kind not in pace for kind, _ in work):
         return None

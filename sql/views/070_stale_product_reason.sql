@@ -15,6 +15,8 @@ WITH input AS (
     JOIN exposure x ON x.exposure_id = i.exposure_id
     LEFT JOIN eligible_exposure e ON e.exposure_id = i.exposure_id
     WHERE p.kind <> 'grism'
+      AND (e.exposure_id IS NULL OR e.solution_id <> i.solution_id OR e.file_id <> i.file_id
+           OR e.mask_id IS DISTINCT FROM i.mask_id)
 ),
 candidate AS (
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
@@ -82,10 +84,12 @@ UNION ALL
 SELECT p.product_id, 'grid', 'the exposures that define the grid of the visit changed'
 FROM current_product p
 JOIN product q USING (product_id)
-WHERE p.visit IS NOT NULL AND p.kind <> 'grism'
-  AND q.grid -> 'members' IS DISTINCT FROM (
-      SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id)
-      FROM eligible_exposure e WHERE e.visit = p.visit)
+JOIN visit v ON v.visit = p.visit
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_array(e.exposure_id, e.solution_id) ORDER BY e.exposure_id) AS members
+    FROM eligible_exposure e WHERE e.visit = v.visit
+) now
+WHERE p.kind <> 'grism' AND q.grid -> 'members' IS DISTINCT FROM now.members
 UNION ALL
 SELECT p.product_id, 'policy', 'under the policy of products in force its parameters, masks or software are others'
 FROM current_product p
