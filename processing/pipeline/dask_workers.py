@@ -5,6 +5,7 @@ has a process to itself. Where all of them say how much memory they have (``--re
 a unit goes only to one that has what is predicted for it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
 _LOOK_SECONDS = 1.0
 _WAIT_FOR_WORKERS = 5.0
 
@@ -162,7 +164,7 @@ class DaskWorkers:
         """Take back what has not begun; units at work on other machines end by themselves."""
         if self._client.status == "running":
             self._client.cancel([future for _, future in self._under_way.values()], force=True)
-        self._client.close(timeout=_CONNECT_SECONDS)
+        self._client.close(timeout=_CLOSE_SECONDS)
 
 
 def _too_large(unit: WorkUnit, memory: int, largest: float) -> UnitOutcome:
@@ -180,6 +182,8 @@ def _connected(scheduler: str) -> "Client":
             "--scheduler needs the package distributed, which is not installed",
             "pip install 'hapctl[dask]', or use --workers",
         ) from error
+    # Its tracebacks would stand beside our one line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         return Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False, name="hapctl")
     except (OSError, ValueError) as error:
