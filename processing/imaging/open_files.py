@@ -4,9 +4,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from hapctl.processing.astrometry.exposure import hap_filter
 from hapctl.processing.astrometry.solution import ChipWcs, WcsSolution
 from hapctl.processing.errors import RefusedError, UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
+from hapctl.processing.imaging.flux_epochs import FluxMember, on_one_scale
 from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_scale
 from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.input_files import InputExposure
@@ -61,8 +63,9 @@ def open_files(inputs: list[InputExposure]) -> OpenFiles:
     Returns
     -------
     OpenFiles
-        UVIS and WFPC2 chips brought to one flux scale unless the file says they are; solutions of a
-        moving target carried so that the target falls together.
+        UVIS and WFPC2 chips brought to one flux scale unless the file says they are, and so are exposures
+        of one filter with different PHOTFLAM; solutions of a moving target carried so that the target
+        falls together.
 
     Raises
     ------
@@ -75,6 +78,7 @@ def open_files(inputs: list[InputExposure]) -> OpenFiles:
         images = [stack.enter_context(ExposureImage(one.file.path)) for one in inputs]
         scales = [flux_scale(image.header, [chip.header for chip in image.chips]) for image in images]
         check_one_scale({str(image.path): scale for image, scale in zip(images, scales, strict=True)})
+        scales = on_one_scale([_member(*one) for one in zip(inputs, images, scales, strict=True)])
         solutions, notes = _on_target(inputs, images)
         exposures: list[Exposure] = []
         for image, solution, scale in zip(images, solutions, scales, strict=True):
@@ -86,6 +90,13 @@ def open_files(inputs: list[InputExposure]) -> OpenFiles:
             if scale.equalised == "here"
         ]
         return OpenFiles(tuple(inputs), tuple(exposures), tuple(scales), tuple(notes), stack.pop_all())
+
+
+def _member(one: InputExposure, image: ExposureImage, scale: FluxScale) -> FluxMember:
+    """An exposure among those of its filter; one whose headers name none is alone."""
+    camera = tuple(str(image.header.get(key, "")) for key in ("INSTRUME", "DETECTOR"))
+    group = (*camera, hap_filter(one.filters)) if one.filters else (str(image.path),)
+    return FluxMember(str(image.path), group, image.exposure_time, scale)
 
 
 def _on_target(

@@ -41,7 +41,7 @@ from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.planned import MosaicOptions, comparison_parameters
 from hapctl.processing.pipeline.publish import aside, sync_folder
 
-MASK_ENGINE = 2
+MASK_ENGINE = 3
 """Raised when the same inputs and parameters give other masks."""
 
 _MASK_STEPS = ("static_mask", "sky", "separate", "median", "blot", "cosmic_rays", "lookup_origin")

@@ -11,6 +11,7 @@ from hapctl.archive.products import EligibleExposure
 from hapctl.processing.astrometry.solution import ChipWcs, LookupOrigin, WcsSolution
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
+from hapctl.processing.imaging.flux_epochs import FluxMember, check_epochs, on_one_scale
 from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_scale
 from hapctl.processing.imaging.mask_file import ChipMasks, PackedMask, read_mask
 from hapctl.processing.imaging.plane_store import new_masks
@@ -97,6 +98,27 @@ class OpenExposures:
         image = self.image(exposure)
         return flux_scale(image.header, [chip.header for chip in image.chips])
 
+    def flux_scales(self, exposures: Sequence[EligibleExposure]) -> list[FluxScale]:
+        """Return how the chips of exposures that are combined come to one flux scale, filter by filter.
+
+        Raises
+        ------
+        RefusedError
+            Those of some can't be brought to the scale of the others.
+        """
+        members = [
+            FluxMember(
+                one.rootname,
+                (one.instrument, one.detector, one.filter),
+                one.exposure_time,
+                self.flux_scale(one),
+            )
+            for one in exposures
+        ]
+        check_one_scale({one.name: one.scale for one in members})
+        check_epochs(members)
+        return on_one_scale(members)
+
     def masks(
         self, exposures: Sequence[EligibleExposure], paths: Mapping[str, Path], scratch: Path
     ) -> dict[str, Masks]:
@@ -164,19 +186,19 @@ class OpenExposures:
         Raises
         ------
         RefusedError
-            The chips of some can't be brought to the flux scale of the others.
+            Some can't be brought to the flux scale of the others.
         """
-        check_one_scale({exposure.rootname: self.flux_scale(exposure) for exposure in exposures})
         found: list[list[PreparedChip]] = []
-        for exposure in exposures:
+        for exposure, scale in zip(exposures, self.flux_scales(exposures), strict=True):
             first_bit = sum(map(len, found))
-            found.append(self._chips(exposure, (masks or {}).get(exposure.rootname, {}), first_bit))
+            found.append(self._chips(exposure, scale, (masks or {}).get(exposure.rootname, {}), first_bit))
         return found
 
-    def _chips(self, exposure: EligibleExposure, masks: Masks, first_bit: int) -> list[PreparedChip]:
+    def _chips(
+        self, exposure: EligibleExposure, scale: FluxScale, masks: Masks, first_bit: int
+    ) -> list[PreparedChip]:
         chips = []
-        factors = self.flux_scale(exposure).factors
-        parts = zip(self.image(exposure).chips, self._paired(exposure), factors, strict=True)
+        parts = zip(self.image(exposure).chips, self._paired(exposure), scale.factors, strict=True)
         for number, (pixels, wcs, factor) in enumerate(parts):
             chip = PreparedChip(pixels, wcs, context_bit=first_bit + number, flux_factor=factor)
             mask = masks.get(pixels.extver)

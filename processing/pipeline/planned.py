@@ -22,7 +22,7 @@ from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
 GridChoice = Literal["native", "nested"]
 Split = Literal["epoch", "proposal"]
 
-ENGINE = 2
+ENGINE = 3
 """Raised when the same inputs and parameters give other pixels."""
 
 

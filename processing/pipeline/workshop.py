@@ -10,6 +10,7 @@ from hapctl.archive.products import EligibleExposure, MaskRow
 from hapctl.archive.runs import Run
 from hapctl.processing.errors import NoViableDataError
 from hapctl.processing.imaging.drizzle import Band
+from hapctl.processing.imaging.flux_scale import FluxScale
 from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.input_keywords import kept_keywords
 from hapctl.processing.imaging.observer import Observer
@@ -79,9 +80,10 @@ def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, 
     chips = [chip for members in exposures for chip in members]
     if not any(chip.exposure_time > 0 for chip in chips):
         raise NoViableDataError(f"{planned.name}: no input has any exposure time")
+    scales = shop.opened.flux_scales(planned.exposures)
     rows = tuple(
-        _input_chip(shop, exposure, chip, used.get(exposure.rootname))
-        for exposure, members in zip(planned.exposures, exposures, strict=True)
+        _input_chip(shop, exposure, chip, used.get(exposure.rootname), scale)
+        for exposure, members, scale in zip(planned.exposures, exposures, scales, strict=True)
         for chip in members
     )
     final = planned.drizzle.final
@@ -93,7 +95,11 @@ def product_pixels(shop: Workshop, planned: PlannedProduct, masks: Mapping[str, 
 
 
 def _input_chip(
-    shop: Workshop, exposure: EligibleExposure, chip: PreparedChip, mask: MaskRow | None
+    shop: Workshop,
+    exposure: EligibleExposure,
+    chip: PreparedChip,
+    mask: MaskRow | None,
+    scale: FluxScale,
 ) -> InputChip:
     image, solution = shop.opened.image(exposure), shop.opened.solution(exposure)
     return InputChip(
@@ -119,7 +125,7 @@ def _input_chip(
         mask_run=mask.run_id if mask else 0,
         header=kept_keywords(image.header, chip.pixels.header, solution.keywords),
         keywords=solution.keywords,
-        photometry=shop.opened.flux_scale(exposure).photometry,
+        photometry=scale.photometry,
     )
 
 
