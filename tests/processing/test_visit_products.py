@@ -178,15 +178,9 @@ def test_any_exposure_that_moves_moves_the_grids_of_its_visit(ingested: Runner, 
 
 
 def to_filter(catalog: Catalog, rootnames: list[str], name: str) -> None:
+    change = "UPDATE exposure SET filter = :name, filter_elements = ARRAY[:name] WHERE rootname = ANY (:of)"
     with catalog.begin() as connection:
-        from sqlalchemy import text
-
-        connection.execute(
-            text(
-                "UPDATE exposure SET filter = :name, filter_elements = ARRAY[:name] WHERE rootname = ANY (:of)"
-            ),
-            {"name": name, "of": rootnames},
-        )
+        connection.execute(text(change), {"name": name, "of": rootnames})
 
 
 def test_ramp_and_quad_filters_are_left_out_with_the_reason(ingested: Runner, catalog: Catalog) -> None:
