@@ -99,14 +99,17 @@ class StaleReason:
 
 @dataclass(frozen=True)
 class ProductInForce:
-    """The product in force at a place; ``files`` maps fits and preview to path, sha256 and size."""
+    """The product in force at a place; ``files`` maps fits and preview to path, sha256 and size.
+
+    One that another pipeline made has no policies.
+    """
 
     product_id: int
     inputs_sha256: str
     parameters_sha256: str
-    policy_id: int
+    policy_id: int | None
     pixels_sha256: str
-    wcs_policy: str
+    wcs_policy: str | None
     request: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
 

@@ -177,7 +177,7 @@ def register_solutions(
     new = _merged([row for row in rows if (row.wcsname, row.transformation_sha256) not in before])
     if new:
         _insert_content(connection, run_id, new, content)
-        _insert_tiles(connection, run_id, {cell for row in new for cell, _ in row.tiles})
+        insert_tiles(connection, run_id, {cell for row in new for cell, _ in row.tiles})
         names = {"run_id": run_id, "exposure_id": exposure_id}
         execute(connection, "insert_solution", [{**_columns(row), **names} for row in new])
     known = _known(connection, exposure_id) if new else before
@@ -232,7 +232,8 @@ def _missing(connection: Connection, statement: str, keys: Sequence[str]) -> lis
     return list(execute(connection, statement, {"keys": list(keys)}).scalars()) if keys else []
 
 
-def _insert_tiles(connection: Connection, run_id: int, cells: set[SkyCell]) -> None:
+def insert_tiles(connection: Connection, run_id: int, cells: set[SkyCell]) -> None:
+    """Make the rows of tiles that are not there yet."""
     known = set(execute(connection, "known_tiles", {"ids": [cell.cell_id for cell in cells]}).scalars())
     missing = sorted((cell for cell in cells if cell.cell_id not in known), key=lambda cell: cell.cell_id)
     if not missing:

@@ -4,15 +4,16 @@ import re
 
 from hapctl.processing.astrometry.fits_structure import Extension, Header, number, text
 
+DRIZZLED = "drizzled product"
 EXPOSURE_SUFFIXES = ("flt", "flc", "c0m", "c0f")
 
 _SUFFIX = re.compile(r"_([a-z0-9]{3})\.fits(\.gz)?$")
 _WAIVER_SUFFIX = re.compile(r"\.([a-z]\d)h$")
 _OTHER_SUFFIXES = {
     "raw": "raw file",
-    "drz": "drizzled product",
-    "drc": "drizzled product",
-    "drw": "drizzled product",
+    "drz": DRIZZLED,
+    "drc": DRIZZLED,
+    "drw": DRIZZLED,
     "crj": "combined image",
     "crc": "combined image",
     "sfl": "combined image",
@@ -59,7 +60,7 @@ def rejected_kind(extensions: list[Extension], file_name: str) -> str:
     if file_type not in _IMAGE_TYPES or "USEAFTER" in top:
         return f"reference file ({(file_type or 'table').lower()})"
     if number(top, "NDRIZIM", 0) > 0 or number(top, "HAPLEVEL", 1) > 1:
-        return "drizzled product"
+        return DRIZZLED
     if text(top, "TELESCOP").upper() != "HST":
         return "not an HST exposure"
     instrument = text(top, "INSTRUME").upper()

@@ -1,6 +1,6 @@
 """From a planned product to the product in force: drizzle, write aside, preview, publish."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -21,8 +21,10 @@ from hapctl.archive.products import (
     why_recalled,
 )
 from hapctl.processing.astrometry.footprint import s_region
+from hapctl.processing.errors import RefusedError
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.outline import outline_polygons
+from hapctl.processing.imaging.parallel import do_parts
 from hapctl.processing.imaging.preview import write_colour, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_description import ProductDescription
@@ -92,6 +94,11 @@ def reasons_to_make(
         if current is None:
             recalled = why_recalled(connection, str(options.output), planned.name)
             return (recalled or StaleReason("none", "there is none"),), None
+        if current.policy_id is None:
+            raise RefusedError(
+                f"{options.output / planned.name} is product {current.product_id}, which another pipeline made",
+                "give another --output",
+            )
         reasons = stale_reasons(connection, [current.product_id]).get(current.product_id, [])
     if planned.masked and masks is None:
         reasons.append(StaleReason("masks", "cosmic-ray masks are to be made"))
@@ -199,17 +206,32 @@ def written_aside(
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(picture).unlink, missing_ok=True)
         written = _write(shop, aside(final), description, pixels.bands())
+        files = _hashed_and_shown(shop, final, colours)
         with shop.clock.step("write"):
-            if len(colours) > 1:
-                write_colour(aside(picture), colours, final.stem)
-            else:
-                write_preview(aside(picture), aside(final))
-            files = [written_file("fits", final), written_file("preview", picture)]
             files += write_exposure_files(shop, planned, failed)
         failed.pop_all()
     if shop.options.compress != "rice":  # what was rounded must not be rounded again
         shop.made[address] = replace(pixels, bands=partial(product_bands, final))
     return _row(shop, planned, description, written, masks, files)
+
+
+def _hashed_and_shown(shop: Workshop, final: Path, colours: Sequence[Path]) -> list[NewFile]:
+    """Make the picture of a product that lies aside while another thread reads it for its checksum."""
+    picture = final.with_suffix(".png")
+
+    def show() -> NewFile:
+        if len(colours) > 1:
+            write_colour(aside(picture), colours, final.stem)
+        else:
+            write_preview(aside(picture), aside(final))
+        return written_file("preview", picture)
+
+    def timed(work: Callable[[], NewFile]) -> NewFile:
+        with shop.clock.step("write"):
+            return work()
+
+    works: list[Callable[[], NewFile]] = [partial(written_file, "fits", final), show]
+    return do_parts(timed, works, shop.options.threads)
 
 
 def _description(

@@ -40,11 +40,12 @@ from hapctl.archive.preferences import Candidate, preference_in_force, preferred
 from hapctl.archive.recalls import recalled_content, recalled_solutions
 from hapctl.archive.solutions import SolutionPlace, activate, record_solution_places, register_solutions
 from hapctl.processing.astrometry.exposure import ExposureFacts, exposure_facts
-from hapctl.processing.astrometry.file_kinds import rejected_kind
+from hapctl.processing.astrometry.file_kinds import DRIZZLED, rejected_kind
 from hapctl.processing.astrometry.fits_structure import Header, read_fits
 from hapctl.processing.astrometry.reading import FoundSolution, solutions_in
 from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.pipeline.execution import run_units
+from hapctl.processing.pipeline.import_products import import_product
 from hapctl.processing.pipeline.solution_store import NewSolution, solution_rows
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
@@ -74,7 +75,7 @@ class IngestResult:
     path : str
         As it was found.
     rootname : str or None
-        The exposure; None where the file is none.
+        The exposure; None where the file is none (a product: the reason names it).
     status : str
         new, unchanged, updated or rejected.
     reason : str
@@ -217,7 +218,11 @@ def _ingest_in(
         return IngestResult(request.path, known.rootname, "unchanged", why, *counts)
     path = Path(request.path)
     extensions = read_fits(path)
-    if kind := rejected_kind(extensions, path.name):
+    kind = rejected_kind(extensions, path.name)
+    if kind == DRIZZLED:
+        outcome, words = import_product(connection, run_id, path)
+        return IngestResult(request.path, None, outcome, words)
+    if kind:
         return IngestResult(request.path, None, "rejected", kind)
     facts = exposure_facts(extensions, path.name)
     content = _Content(facts, solutions_in(extensions, path.name), _sha256(path), place, known)

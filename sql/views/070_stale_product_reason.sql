@@ -4,13 +4,15 @@
 -- of each, so a change of any of them makes all of them stale. A layer's grid is the tile's, cut to the layer's own data.
 -- A mosaic of a field keeps the HEALPix cells of the field in its grid. A part of a split layer takes the exposures of its
 -- label only.
--- Each of the two subqueries is named once: a condition on product_id then reaches the tables and is answered by index.
+-- Products that other pipelines made (imports) can only be missing or damaged.
+-- Each of the two subqueries is named once: a condition on product_id then reaches the tables and is answered by index. The
+-- members of a grid are gathered once a visit, not once a product; inputs are compared before they are put in words.
 CREATE OR REPLACE VIEW stale_product_reason AS
 WITH input AS (
     SELECT p.product_id, p.kind, x.rootname, i.exposure_id, i.solution_id, i.file_id, i.mask_id,
            e.exposure_id IS NOT NULL AS eligible, e.solution_id AS solution_now, e.file_id AS file_now,
            e.mask_id AS mask_now
-    FROM current_product p
+    FROM made_product p
     JOIN product_input i USING (product_id)
     JOIN exposure x ON x.exposure_id = i.exposure_id
     LEFT JOIN eligible_exposure e ON e.exposure_id = i.exposure_id
@@ -20,12 +22,12 @@ WITH input AS (
 ),
 candidate AS (
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
-    FROM current_product p
+    FROM made_product p
     JOIN eligible_exposure e ON e.visit = p.visit AND e.detector = p.detector
     WHERE p.kind = 'total' OR (p.kind = 'filter' AND e.filter = p.filter)
     UNION ALL
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
-    FROM current_product p
+    FROM made_product p
     JOIN solution_sky_cell t ON t.sky_cell_id = p.sky_cell_id
     JOIN eligible_exposure e ON e.solution_id = t.solution_id
         AND (e.instrument, e.detector, e.filter) = (p.instrument, p.detector, p.filter)
@@ -33,7 +35,7 @@ candidate AS (
         SELECT FROM exposure_label l WHERE l.exposure_id = e.exposure_id AND l.label = p.label))
     UNION ALL
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
-    FROM current_product p
+    FROM made_product p
     JOIN product q USING (product_id)
     JOIN wcs_solution s ON s.footprint && CAST(q.grid ->> 'footprint' AS int8multirange)
     JOIN eligible_exposure e ON e.solution_id = s.solution_id
@@ -53,7 +55,7 @@ CROSS JOIN LATERAL (VALUES
 WHERE difference.holds
 UNION ALL
 SELECT p.product_id, difference.code, x.rootname || difference.words
-FROM current_product p
+FROM made_product p
 JOIN product_input i USING (product_id)
 JOIN exposure x ON x.exposure_id = i.exposure_id
 LEFT JOIN grism_exposure g ON g.exposure_id = i.exposure_id
@@ -70,19 +72,19 @@ WHERE NOT EXISTS (SELECT FROM product_input i WHERE (i.product_id, i.exposure_id
   AND NOT EXISTS (SELECT FROM product_exclusion x WHERE (x.product_id, x.exposure_id) = (c.product_id, c.exposure_id))
 UNION ALL
 SELECT p.product_id, 'exclusion', e.rootname || ': was left out with another WCS solution'
-FROM current_product p
+FROM made_product p
 JOIN product_exclusion x USING (product_id)
 JOIN eligible_exposure e ON e.exposure_id = x.exposure_id
 WHERE x.solution_id IS DISTINCT FROM e.solution_id
 UNION ALL
 SELECT p.product_id, 'exclusion', e.rootname || ': was left out as not CTE-corrected, and is now'
-FROM current_product p
+FROM made_product p
 JOIN product_exclusion x USING (product_id)
 JOIN eligible_exposure e ON e.exposure_id = x.exposure_id
 WHERE x.code = 'not-cte-corrected' AND e.suffix = 'flc'
 UNION ALL
 SELECT p.product_id, 'grid', 'the exposures that define the grid of the visit changed'
-FROM current_product p
+FROM made_product p
 JOIN product q USING (product_id)
 JOIN visit v ON v.visit = p.visit
 CROSS JOIN LATERAL (
@@ -92,7 +94,7 @@ CROSS JOIN LATERAL (
 WHERE p.kind <> 'grism' AND q.grid -> 'members' IS DISTINCT FROM now.members
 UNION ALL
 SELECT p.product_id, 'policy', 'under the policy of products in force its parameters, masks or software are others'
-FROM current_product p
+FROM made_product p
 JOIN policy_active a ON a.kind = 'products' AND upper_inf(a.during)
 WHERE a.policy_id <> p.policy_id
   AND NOT EXISTS (SELECT FROM product_policy_same s WHERE (s.product_id, s.policy_id) = (p.product_id, a.policy_id))
