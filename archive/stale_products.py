@@ -84,7 +84,7 @@ def stale_groups(
         "folder": folder,
         "changed": list(changed),
     }
-    return [_group(row) for row in execute(connection, "stale_groups", names).mappings()]
+    return [_group(dict(row)) for row in execute(connection, "stale_groups", names).mappings()]
 
 
 def _group(row: Mapping[str, Any]) -> StaleGroup:

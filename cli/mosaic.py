@@ -110,7 +110,9 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
 
         named = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
         folder = options["output"] and str(settings.output)
-        return make_stale(catalog, chosen, named, tiles, folder, dry_run=options["dry_run"], as_json=as_json)
+        return make_stale(
+            catalog, chosen, named, tiles, folder, how, dry_run=options["dry_run"], as_json=as_json
+        )
     visits = chosen_visits(catalog, settings, choice) if choice else []
     units = _units(catalog, visits, tiles, field, chosen)
     return _make_all(catalog, units, how, dry_run=options["dry_run"], as_json=as_json)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hapctl.archive.database import Catalog
+    from hapctl.processing.pipeline.batch import Execution
     from hapctl.processing.pipeline.build_product import ProductResult
     from hapctl.processing.pipeline.planned import MosaicOptions
     from hapctl.processing.pipeline.regeneration import Regenerated
@@ -24,6 +25,7 @@ def make_stale(
     visits: "Sequence[str] | None",
     tiles: "Sequence[str]",
     folder: str | None,
+    how: "Execution",
     *,
     dry_run: bool,
     as_json: bool,
@@ -36,16 +38,20 @@ def make_stale(
         Products of these, and of the tiles; None and no tiles: all products.
     folder : str or None
         Products in this folder only.
+    how : Execution
+        Where the work is done.
     """
+    from hapctl.cli.execution import shown_batch
     from hapctl.cli.progress import shown_progress
     from hapctl.processing.pipeline.regeneration import Scope, plan_stale, remake_stale
 
-    scope = Scope(visits and tuple(visits), tuple(tiles) or None, folder)
-    with shown_progress() as observer:
-        if dry_run:
+    scope = Scope(None if visits is None else tuple(visits), tuple(tiles) or None, folder)
+    if dry_run:
+        with shown_progress() as observer:
             found = plan_stale(catalog, scope, options, observer=observer)
-        else:
-            found = remake_stale(catalog, scope, options, arguments=sys.argv[1:], observer=observer)
+    else:
+        with shown_batch() as watch:
+            found = remake_stale(catalog, scope, options, how, watch, arguments=sys.argv[1:])
     endings = [_ending(one, dry_run) for one in found]
     if as_json:
         print_json(_document(found, endings, dry_run))

@@ -7,10 +7,10 @@ come before tiles and fields: they make the masks that layers use. After the vis
 again, for a mask made anew makes layers stale.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
@@ -18,16 +18,17 @@ from hapctl.archive.runs import recorded_run
 from hapctl.archive.stale_products import StaleGroup, stale_groups
 from hapctl.processing.errors import ProcessingError
 from hapctl.processing.imaging.observer import Observer
+from hapctl.processing.pipeline.batch import Execution, run_batch
 from hapctl.processing.pipeline.build_product import ProductResult
+from hapctl.processing.pipeline.dispatch import BatchObserver
 from hapctl.processing.pipeline.field_grid import field_of_request
-from hapctl.processing.pipeline.mosaic_field import mosaic_field
 from hapctl.processing.pipeline.mosaic_run import MosaicReport
-from hapctl.processing.pipeline.mosaic_tile import mosaic_tile
-from hapctl.processing.pipeline.mosaic_visit import mosaic_visit
 from hapctl.processing.pipeline.pace import recorded_pace
 from hapctl.processing.pipeline.planned import MosaicOptions
 from hapctl.processing.pipeline.policy_effects import policy_effect
 from hapctl.processing.pipeline.product_policies import ensure_rules, rules_in_force
+from hapctl.processing.pipeline.unit_actions import field_unit, mosaic_of, mosaic_unit, with_arguments
+from hapctl.processing.pipeline.units import WorkUnit
 
 _ROUNDS = (("visit",), ("tile", "field"))
 """What is made again first, and what after the catalog was asked once more."""
@@ -101,7 +102,8 @@ def plan_stale(
         return []
     with catalog.begin() as connection:
         pace = recorded_pace(connection)
-    found = [_done(catalog, group, options, dry_run=True, observer=observer) for group in groups]
+    observer = observer or Observer()
+    found = [_done(catalog, group, unit_of(group, options), observer, dry_run=True) for group in groups]
     timed = [replace(one, seconds=_predicted(one, pace)) for one in found]
     return [one for one in timed if one.products or one.exit_code]
 
@@ -110,18 +112,50 @@ def remake_stale(
     catalog: Catalog,
     scope: Scope,
     options: MosaicOptions,
+    how: Execution,
+    watch: BatchObserver | None = None,
     *,
     arguments: Sequence[str] = (),
-    observer: Observer | None = None,
 ) -> list[Regenerated]:
     """Make again what is stale, each group in a run of its own; an error of one does not stop the others.
 
-    Where this software has other rules of products than the catalog, a run puts them in force before.
+    Where this software has other rules of products than the catalog, a run puts them in force before. All
+    visits are done, then the catalog is asked again, then tiles and fields are done: nothing twice, even
+    where it failed or stays stale.
 
-    Parameters as for `plan_stale`; ``arguments`` are the command line, for the runs.
+    Parameters
+    ----------
+    catalog : Catalog
+    scope : Scope
+    options : MosaicOptions
+        As for `plan_stale`.
+    how : Execution
+        Here, on local processes, or on a cluster.
+    watch : BatchObserver, optional
+        Told of the progress.
+    arguments : sequence of str
+        The command line, for the runs.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        The catalog or the scheduler was lost.
     """
+    watch = watch or BatchObserver()
     _put_rules_in_force(catalog, arguments)
-    return list(_rounds(catalog, scope, options, arguments, observer))
+    done: list[Regenerated] = []
+    for kinds in _ROUNDS:
+        groups = [group for group in scope.groups(catalog) if group.target_kind in kinds]
+        units = [unit_of(group, options) for group in groups]
+        if groups and how.elsewhere:
+            done += _done_elsewhere(catalog, groups, units, how, watch, arguments)
+        else:
+            work = [with_arguments(unit, arguments) for unit in units]
+            done += [
+                _done(catalog, group, unit, watch.steps, dry_run=False)
+                for group, unit in zip(groups, work, strict=True)
+            ]
+    return done
 
 
 def _put_rules_in_force(catalog: Catalog, arguments: Sequence[str]) -> None:
@@ -135,34 +169,22 @@ def _put_rules_in_force(catalog: Catalog, arguments: Sequence[str]) -> None:
             ensure_rules(connection, run.id)
 
 
-def _rounds(
-    catalog: Catalog,
-    scope: Scope,
-    options: MosaicOptions,
-    arguments: Sequence[str],
-    observer: Observer | None,
-) -> Iterator[Regenerated]:
-    """Do all visits, ask again, do all tiles: nothing twice, even where it failed or stays stale."""
-    for kinds in _ROUNDS:
-        for group in scope.groups(catalog):
-            if group.target_kind in kinds:
-                yield _done(catalog, group, options, dry_run=False, arguments=arguments, observer=observer)
+def unit_of(group: StaleGroup, options: MosaicOptions) -> WorkUnit:
+    """Return the unit of work that makes the products of a group as they were asked for."""
+    asked = options.with_request(Path(group.folder), group.request)
+    if group.field is not None:
+        unit = field_unit(field_of_request(group.field), asked)
+    else:
+        unit = mosaic_unit(group.target_kind, group.target, asked)
+    split = f", by {asked.split_by}" if asked.split_by else ""
+    return replace(unit, name=f"{unit.name} in {group.folder}{split}")
 
 
 def _done(
-    catalog: Catalog,
-    group: StaleGroup,
-    options: MosaicOptions,
-    *,
-    dry_run: bool,
-    arguments: Sequence[str] = (),
-    observer: Observer | None = None,
+    catalog: Catalog, group: StaleGroup, unit: WorkUnit, observer: Observer, *, dry_run: bool
 ) -> Regenerated:
-    asked = options.with_request(Path(group.folder), group.request)
     try:
-        report = _report(
-            catalog, group, asked, {"dry_run": dry_run, "arguments": arguments, "observer": observer}
-        )
+        report = mosaic_of(catalog, unit, dry_run=dry_run, observer=observer)
     except ServiceUnavailableError:
         raise  # without the catalog nothing else can be done either
     except (ArchiveError, ProcessingError) as error:
@@ -170,14 +192,25 @@ def _done(
     return Regenerated(group, report)
 
 
-def _report(
-    catalog: Catalog, group: StaleGroup, options: MosaicOptions, how: Mapping[str, Any]
-) -> MosaicReport:
-    if group.field is not None:
-        return mosaic_field(catalog, field_of_request(group.field), options, **how)
-    if group.target_kind == "tile":
-        return mosaic_tile(catalog, group.target, options, **how)
-    return mosaic_visit(catalog, group.target, options, **how)
+def _done_elsewhere(
+    catalog: Catalog,
+    groups: Sequence[StaleGroup],
+    units: Sequence[WorkUnit],
+    how: Execution,
+    watch: BatchObserver,
+    arguments: Sequence[str],
+) -> list[Regenerated]:
+    outcomes = run_batch(catalog, units, how, watch, command="mosaic", arguments=arguments)
+    return [
+        Regenerated(
+            group,
+            cast("MosaicReport | None", outcome.result),  # that of mosaic_of, or none
+            exit_code=outcome.exit_code,
+            message=outcome.message,
+            remedy=outcome.remedy,
+        )
+        for group, outcome in zip(groups, outcomes, strict=True)
+    ]
 
 
 def _predicted(one: Regenerated, pace: Mapping[str, float]) -> float | None:
