@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from hapctl.cli.align_policies import policies
 from hapctl.cli.align_report import PAGES, report, write_page
+from hapctl.cli.execution import done_together, execution_of, execution_options, shared
 from hapctl.cli.output import json_option, print_json, say
 from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
 from hapctl.cli.targets import chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hapctl.archive.database import Catalog
     from hapctl.cli.settings import Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hapctl.processing.pipeline.align_run import AlignOptions, TargetResult
     from hapctl.processing.pipeline.alignment_rows import ExposureResult
     from hapctl.processing.pipeline.alignment_targets import Target
+    from hapctl.processing.pipeline.batch import Execution
 
     _Results = Mapping[Target, TargetResult | Failure]
 
@@ -81,6 +83,7 @@ def _joined(args: list[str], option: str) -> list[str]:
     flag_value="",
     help="Write a page on each alignment: a file *.html, or a folder [default: reports in home].",
 )
+@execution_options
 @click.option("--dry-run", is_flag=True, help="Show what would be aligned, from what; record nothing.")
 @json_option
 @click.pass_context
@@ -99,6 +102,8 @@ def align(
     jit_folder: Path | None,
     lookup_origin: str | None,
     page: str | None,
+    workers: int | None,
+    scheduler: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int | None:
@@ -114,7 +119,7 @@ def align(
     hapctl align --visit j8bt09
     hapctl align --visit j8bt06 --visit j8bt09 --offline
     hapctl align --visit 'j8bt*' --where "NOT absolute"
-    hapctl align --proposal 10421
+    hapctl align --proposal 10421 --workers 4
     hapctl align --tile skycell-p0046x03y19
     hapctl align --exposures j8bt05njq j8bt06nyq --catalog GAIADR3
     hapctl align --visit j8bt06 --catalog visit:j8bt09
@@ -140,11 +145,9 @@ def align(
     settings, opened = open_from(ctx, lookup_origin=lookup_origin)
     targets = _targets(chosen_visits(opened, settings, choice) if choice else [], tiles, lists)
     _check_page(page, targets, dry_run)
-    options = align_options(settings, catalog, ladder, offline, changes, jit_folder)
-    results = {
-        target: attempt(partial(_aligned, opened, target, options, dry_run), alone=len(targets) == 1)
-        for target in targets
-    }
+    how = execution_of(settings, workers, scheduler)
+    options = shared(align_options(settings, catalog, ladder, offline, changes, jit_folder), settings, how)
+    results = _results(opened, targets, options, how, dry_run)
     pages = {} if page is None else _pages(opened, results, settings, page)
     endings = [_ending(target, result) for target, result in results.items()]
     if as_json:
@@ -216,6 +219,26 @@ def align_options(
         jit_folder=jit_folder,
         threads=settings.threads,
     )
+
+
+def _results(
+    catalog: "Catalog",
+    targets: "Sequence[Target]",
+    options: "AlignOptions",
+    how: "Execution",
+    dry_run: bool,
+) -> "_Results":
+    """Align, or plan, all targets: the only one here, several as a batch."""
+    from hapctl.processing.pipeline.unit_actions import align_unit
+
+    alone = len(targets) == 1
+    if dry_run or (alone and not how.elsewhere):
+        return {
+            target: attempt(partial(_aligned, catalog, target, options, dry_run), alone=alone)
+            for target in targets
+        }
+    units = [align_unit(target, options) for target in targets]
+    return dict(zip(targets, done_together(catalog, units, how, "align"), strict=True))
 
 
 def _aligned(catalog: "Catalog", target: "Target", options: "AlignOptions", dry_run: bool) -> "TargetResult":

@@ -7,11 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
+from hapctl.cli.execution import done_together, execution_of
 from hapctl.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hapctl.archive.database import Catalog
-    from hapctl.processing.pipeline.ingest_files import IngestResult
+    from hapctl.processing.pipeline.batch import Execution
+    from hapctl.processing.pipeline.ingest_files import IngestRequest, IngestResult
 
 FILES_PER_WORKER = 50
 """Below this many files for each a worker process costs more time than it saves."""
@@ -23,6 +27,7 @@ _STATUSES = ("new", "updated", "unchanged", "rejected")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--recursive", "-r", is_flag=True, help="Also the folders within folders.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes (default: as many as pay off).")
+@click.option("--scheduler", metavar="URL", help="Work on the Dask cluster of tcp://host:port instead.")
 @click.option("--verify", is_flag=True, help="Hash files again whose size and time are as known.")
 @json_option
 @click.pass_context
@@ -31,6 +36,7 @@ def ingest(
     paths: tuple[str, ...],
     recursive: bool,
     workers: int | None,
+    scheduler: str | None,
     verify: bool,
     as_json: bool,
 ) -> int:
@@ -43,6 +49,7 @@ def ingest(
     \b
     hapctl ingest flc/*_flc.fits
     hapctl ingest archive --recursive --workers 2
+    hapctl ingest /shared/archive -r --scheduler tcp://host:8786
     hapctl ingest @files.txt --verify
     """
     from hapctl.archive.errors import NotInCatalogError
@@ -56,7 +63,8 @@ def ingest(
     settings, catalog = open_from(ctx)
     used = workers or max(1, min(settings.workers, len(files) // FILES_PER_WORKER))
     options = {"paths": names, "recursive": recursive, "verify": verify, "workers": used}
-    document = _ingest(catalog, options, files, problems, show=not as_json)
+    cluster = execution_of(settings, workers, scheduler) if scheduler else None
+    document = _ingest(catalog, options, files, problems, cluster, show=not as_json)
     if as_json:
         print_json(document)
     else:
@@ -65,12 +73,17 @@ def ingest(
 
 
 def _ingest(
-    catalog: "Catalog", options: dict[str, Any], files: list[str], problems: dict[str, str], *, show: bool
+    catalog: "Catalog",
+    options: dict[str, Any],
+    files: list[str],
+    problems: dict[str, str],
+    cluster: "Execution | None",
+    *,
+    show: bool,
 ) -> dict[str, Any]:
     """Ingest under one recorded run and return the report."""
     from hapctl.archive.runs import recorded_run
-    from hapctl.processing.pipeline.ingest_files import ingest_groups
-    from hapctl.processing.pipeline.ingest_inputs import grouped, requests_for
+    from hapctl.processing.pipeline.ingest_inputs import requests_for
 
     reports = [_problem_report(path, reason) for path, reason in problems.items()]
     if show:
@@ -78,9 +91,7 @@ def _ingest(
     with recorded_run(catalog, "ingest", options, sys.argv[1:]) as run:
         with catalog.begin() as connection:
             requests = requests_for(connection, run.id, options["paths"], files)
-        groups = grouped(requests) if options["workers"] > 1 else [requests]
-        done = ingest_groups(catalog, run.id, groups, workers=options["workers"], verify=options["verify"])
-        for result in done:
+        for result in _done(catalog, run.id, requests, options, cluster):
             reports.append(_report(result))
             if show:
                 click.echo(_line(reports[-1]))
@@ -90,6 +101,43 @@ def _ingest(
             run.refused("no file was registered")
     reports.sort(key=lambda report: report["path"])
     return {"run_id": run.id, "files": reports, "counts": run.summary, "exit_code": run.exit_code}
+
+
+def _done(
+    catalog: "Catalog",
+    run_id: int,
+    requests: "list[IngestRequest]",
+    options: dict[str, Any],
+    cluster: "Execution | None",
+) -> "Iterator[IngestResult]":
+    """Ingest here, on processes, or on a cluster; files of one exposure stay in order."""
+    from hapctl.processing.pipeline.ingest_files import ingest_groups
+    from hapctl.processing.pipeline.ingest_inputs import grouped
+
+    if cluster is not None:
+        yield from _done_on(cluster, catalog, run_id, grouped(requests), options["verify"])
+        return
+    groups = grouped(requests) if options["workers"] > 1 else [requests]
+    yield from ingest_groups(catalog, run_id, groups, workers=options["workers"], verify=options["verify"])
+
+
+def _done_on(
+    cluster: "Execution",
+    catalog: "Catalog",
+    run_id: int,
+    groups: "list[list[IngestRequest]]",
+    verify: bool,
+) -> "Iterator[IngestResult]":
+    from hapctl.cli.summary import Failure
+    from hapctl.processing.pipeline.ingest_files import IngestResult
+    from hapctl.processing.pipeline.unit_actions import ingest_units
+
+    units = list(ingest_units(run_id, groups, verify=verify))
+    for unit, found in zip(units, done_together(catalog, units, cluster, "ingest"), strict=True):
+        if isinstance(found, Failure):
+            yield from (IngestResult(path, None, "rejected", found.message) for path in unit.target["files"])
+        else:
+            yield from found
 
 
 def _nothing_in(names: list[str], problems: dict[str, str]) -> str:
