@@ -11,7 +11,6 @@ from pathlib import Path
 from hapctl.archive.products import EligibleExposure, NewFile, NewInput, NewProduct
 from hapctl.processing.astrometry.footprint import outline, s_region, solution_polygons
 from hapctl.processing.imaging.exposure_copy import ExposureCopy, write_exposure_copy
-from hapctl.processing.imaging.grid import native_scale
 from hapctl.processing.imaging.product_names import exposure_file_name
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct, short_cells
 from hapctl.processing.pipeline.publish import aside, written_file
@@ -107,7 +106,7 @@ def _row(shop: Workshop, planned: PlannedProduct, copy: ExposureCopy, files: Seq
         instrument=planned.instrument,
         detector=planned.detector,
         filter=planned.filter,
-        pixel_scale=native_scale(solution.chips[0]),
+        pixel_scale=planned.grid.scale_arcsec,
         nx=width,
         ny=height,
         grid=planned.catalog_grid(),

@@ -1,6 +1,7 @@
 """Grism and prism exposures of a visit: products that are copies with the WCS of their direct images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hapctl.archive.products import EligibleExposure
 from hapctl.processing.imaging.grid import OutputGrid, native_scale, turned_cd
@@ -26,13 +27,28 @@ def plan_grisms(
         Those of `hapctl.archive.products.grism_exposures`.
     options : MosaicOptions
     """
-    return [_planned(opened, one) for one in exposures if one.absolute or options.wcs_policy != "absolute"]
+    parameters = {
+        "engine": GRISM_ENGINE,
+        "software": software_name(),
+        "lookup_origin": options.origin,  # of its outline on the sky
+    }
+    planned = []
+    for one in exposures:
+        if one.absolute or options.wcs_policy != "absolute":
+            chip = opened.solution(one).chips[0]
+            planned.append(planned_grism(one, native_scale(chip), chip.shape, parameters))
+    return planned
 
 
-def _planned(opened: OpenExposures, exposure: EligibleExposure) -> PlannedProduct:
-    chip = opened.solution(exposure).chips[0]
-    # of a product that is not drizzled the grid tells size and scale of its first chip alone
-    grid = OutputGrid(chip.crval, chip.crpix, turned_cd(native_scale(chip)), chip.shape)
+def planned_grism(
+    exposure: EligibleExposure,
+    scale_arcsec: float,
+    shape: tuple[int, int],
+    parameters: Mapping[str, Any],
+) -> PlannedProduct:
+    """Return the product of a grism exposure, from the scale and (ny, nx) of its first chip."""
+    # nothing is drizzled onto this grid: it tells size and scale alone
+    grid = OutputGrid((0.0, 0.0), (1.0, 1.0), turned_cd(scale_arcsec), shape)
     return PlannedProduct(
         kind="grism",
         name=exposure_file_name(
@@ -51,11 +67,11 @@ def _planned(opened: OpenExposures, exposure: EligibleExposure) -> PlannedProduc
         filter=exposure.filter,
         filter_text=header_filter((exposure,)),
         grid=grid,
-        full_pixels=chip.shape[0] * chip.shape[1],
+        full_pixels=shape[0] * shape[1],
         members=(),
         exposures=(exposure,),
         exclusions=(),
         masked=False,
         drizzle=DrizzleParameters(),
-        parameters={"engine": GRISM_ENGINE, "software": software_name()},
+        parameters=parameters,
     )

@@ -15,6 +15,7 @@ from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParameters, SkyParameters
 from hapctl.processing.imaging.product_description import Kind
 from hapctl.processing.imaging.product_file import file_sha256
+from hapctl.processing.pipeline.grism_plan import GRISM_ENGINE, planned_grism
 from hapctl.processing.pipeline.masks import MASK_ENGINE, MaskGroup
 from hapctl.processing.pipeline.planned import ENGINE, PlannedProduct, header_filter, short_cells
 
@@ -37,10 +38,10 @@ def check_rebuildable(product: RecordedProduct) -> None:
         raise RefusedError(
             f"{what} was made elsewhere and imported: how is not recorded", "ingest its exposures"
         )
-    engine = product.parameters.get("engine")
-    if engine != ENGINE:
+    engine, ours = product.parameters.get("engine"), GRISM_ENGINE if product.kind == "grism" else ENGINE
+    if engine != ours:
         raise RefusedError(
-            f"{what} was made by engine {engine} (hapctl {product.hapctl_version}), this is engine {ENGINE}",
+            f"{what} was made by engine {engine} (hapctl {product.hapctl_version}), this is engine {ours}",
             _SAME_SOFTWARE,
         )
     if not product.exposures:
@@ -105,7 +106,10 @@ def recorded_step(step: type[Step], values: Mapping[str, Any]) -> Step:
 
 def recorded_plan(product: RecordedProduct) -> PlannedProduct:
     """Return the plan by which a product was made."""
-    grid = _grid(product.grid)
+    if product.kind == "grism":
+        (exposure,), shape = product.exposures, (product.ny, product.nx)
+        return planned_grism(exposure, product.pixel_scale, shape, product.parameters)
+    grid = output_grid(product.grid)
     cells = (
         (product.sky_cell.removeprefix("skycell-"),) if product.sky_cell else short_cells(product.exposures)
     )
@@ -131,7 +135,8 @@ def recorded_plan(product: RecordedProduct) -> PlannedProduct:
     )
 
 
-def _grid(values: Mapping[str, Any]) -> OutputGrid:
+def output_grid(values: Mapping[str, Any]) -> OutputGrid:
+    """Return a grid from the plain data that the catalog keeps of it."""
     return OutputGrid(
         crval=tuple(values["crval"]),
         crpix=tuple(values["crpix"]),

@@ -76,6 +76,9 @@ def test_a_grism_exposure_is_a_product_with_the_wcs_in_force(hapctl: Runner, cat
     sums = {name: product["pixels_sha256"] for name, product in made.items()}
     again = mosaic(hapctl)
     assert again[NAME]["status"] == "unchanged"
+    rebuilt = hapctl("product", "rebuild", NAME, "--json")
+    assert rebuilt.exit_code == 0, rebuilt.stderr
+    assert rebuilt.json()["pixels_sha256"] == sums[NAME]
     put_in_force(catalog, GRISM, "OPUS-FIT_SVM_GAIADR3", 80.0)
     realign(catalog, dict.fromkeys(DIRECT, 80.0), "IDC_w3m18525i-FIT_SVM_GAIADR3")
     assert NAME in stale_names(catalog)
