@@ -45,7 +45,8 @@ def ensure_policy(
     Parameters
     ----------
     connection : sqlalchemy.Connection
-        In a transaction; it holds a lock on the policies of this kind until its end.
+        In a transaction; where the rule is not in force, it holds a lock on the policies of this kind until
+        its end.
     run_id : int
         The run that needs the rule.
     kind : {"acceptance", "products", "ladder", "preference"}
@@ -58,6 +59,9 @@ def ensure_policy(
     int
         ``policy_id`` of the rule in force; nothing changes where it already is.
     """
+    in_force = policy_in_force(connection, kind, name, content)
+    if in_force is not None:
+        return in_force  # the usual case, in which runs at once do not wait for each other
     lock_policies(connection, kind)
     in_force = policy_in_force(connection, kind, name, content)
     if in_force is not None:

@@ -1,6 +1,7 @@
 """What the mosaic commands share: the run, its locks, pending products, masks, limits, the report."""
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,12 @@ from hapctl.processing.pipeline.publish import Settled, settle_pending
 from hapctl.processing.pipeline.retire import retire_left_behind
 from hapctl.processing.pipeline.trailers import write_logs
 from hapctl.processing.pipeline.workshop import Workshop
+
+
+_OTHERS_MASKS_SECONDS = 3600.0
+"""How long to wait for another run that makes the masks of a visit: tiles at work at once share visits."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,7 @@ def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]
     """Make the masks of all visits whose exposures go in; their locks are held while they are made."""
     masks: dict[str, MaskRow] = {}
     for visit in _visits(planned):
-        with advisory_lock(work.run, "visit", visit):
+        with advisory_lock(work.run, "visit", visit, _OTHERS_MASKS_SECONDS, logger.warning):
             with work.opened.catalog.begin() as connection:
                 exposures = eligible_exposures(connection, visit=visit)
             masks |= ensure_masks(

@@ -204,7 +204,7 @@ def _ingest(catalog: Catalog, unit: WorkUnit, _observer: Observer) -> UnitOutcom
 def _process(catalog: Catalog, unit: WorkUnit, observer: Observer) -> UnitOutcome:
     from hapctl.processing.pipeline.process_visit import process_visit
 
-    options: "ProcessOptions" = unit.options["process"]
+    options: ProcessOptions = unit.options["process"]
     arguments = unit.options.get("arguments", ())
     report = process_visit(catalog, unit.target["visit"], options, arguments=arguments, observer=observer)
     return process_outcome(unit, report)
