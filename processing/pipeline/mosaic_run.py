@@ -39,7 +39,6 @@ from hapctl.processing.pipeline.retire import retire_left_behind
 from hapctl.processing.pipeline.trailers import write_logs
 from hapctl.processing.pipeline.workshop import Workshop
 
-
 _OTHERS_MASKS_SECONDS = 3600.0
 """How long to wait for another run that makes the masks of a visit: tiles at work at once share visits."""
 
