@@ -7,6 +7,7 @@ import click
 from hapctl.cli.execution import done_together, execution_of, execution_options, shared
 from hapctl.cli.fields import field_of_options, field_options, layer_options
 from hapctl.cli.output import json_option, print_json
+from hapctl.cli.product_parameters import parameter_options
 from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
 from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hapctl.processing.pipeline.units import WorkUnit
     from hapctl.processing.pipeline.wcs_policy import WcsPolicy
 
-_CHOICES = ("pixfrac", "full_cell", "split_by", "compress", "calibrated")
+_CHOICES = ("pixfrac", "settings", "full_cell", "split_by", "compress", "calibrated")
 """Options of the command that are fields of MosaicOptions under the same name."""
 
 _REQUEST = ("wcs_policy", "lookup_origin", "grid", *_CHOICES)
@@ -47,8 +48,9 @@ _REQUEST = ("wcs_policy", "lookup_origin", "grid", *_CHOICES)
 @click.option(
     "--pixfrac",
     type=click.FloatRange(0.01, 1.0),
-    help="Side of the shrunken input pixel; by default that of HAP for detector and number of exposures.",
+    help="Side of the shrunken input pixel; by default that of the rules in force (hapctl params).",
 )
+@parameter_options
 @click.option(
     "--grid",
     type=click.Choice(["native", "nested"]),
@@ -80,6 +82,7 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     hapctl mosaic --center 5.67 -72.07 --size 3x2     mosaics of a field, on the pixels of its tiles
     hapctl mosaic --tile skycell-p0046x03y19 --split epoch
     hapctl mosaic --visit j8bt06 --dry-run            what would be made, and why
+    hapctl mosaic --visit j8bt06 --set final.kernel=gaussian --params deep.toml
     hapctl mosaic --visit 'j8bt*' --workers 4         of several visits, on four processes
     hapctl mosaic --all --scheduler tcp://host:8786   of all, on a Dask cluster
     hapctl mosaic --stale --dry-run                   what is stale, why, and what it costs
@@ -122,11 +125,15 @@ def _check_stale(ctx: click.Context, options: dict[str, Any]) -> None:
     for name in _REQUEST:
         if options[name] not in (None, (), False):
             raise click.UsageError(
-                f"--stale makes products as they were asked for: leave out --{name.replace('_', '-')}", ctx
+                f"--stale makes products as they were asked for: leave out --{_option_name(name)}", ctx
             )
 
 
-def mosaic_options(settings: "Settings", **choices: Any) -> "MosaicOptions":
+def _option_name(name: str) -> str:
+    return "set and --params" if name == "settings" else name.replace("_", "-")
+
+
+def mosaic_options(settings: "Settings", /, **choices: Any) -> "MosaicOptions":
     """Return the options of products: what the settings say, and what this command chose besides."""
     from hapctl.processing.pipeline.planned import MosaicOptions
 

@@ -113,10 +113,11 @@ def _options(settings: "Settings", options: dict[str, Any]) -> "ProcessOptions":
     """Options of the steps; settings of the rule of acceptance begin with ``rule.``."""
     from hapctl.cli.align import align_options
     from hapctl.cli.mosaic import mosaic_options
+    from hapctl.processing.imaging.product_settings import product_setting
     from hapctl.processing.pipeline.process_visit import ProcessOptions
 
     rule = tuple(change for change in options["changes"] if change.startswith("rule."))
-    others = tuple(change for change in options["changes"] if change not in rule)
+    others = tuple(product_setting(change) for change in options["changes"] if change not in rule)
     align = align_options(settings, options["catalog"], options["ladder"], options["offline"], rule, None)
     return ProcessOptions(align, replace(mosaic_options(settings), settings=others))
 

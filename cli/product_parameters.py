@@ -10,7 +10,8 @@ import click
 def parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--set`` and ``--params``.
 
-    It is called with ``settings``, a tuple of ``step.name=value``. A file comes first, then single settings: the last one holds. All are checked before the command runs.
+    It is called with ``settings``, a tuple of ``step.name=value``: those of the file first, then the single
+    ones, for the last one holds. All are checked before the command runs.
     """
 
     @wraps(command)

@@ -184,10 +184,31 @@ def in_force(params: Runner) -> tuple[str, int]:
     return str(line["name"]), int(line["version"])
 
 
-def test_a_setting_of_a_command_is_kept_with_its_products(made: Runner, params: Runner) -> None:
+def test_a_setting_of_a_command_is_kept_with_its_products(
+    made: Runner, params: Runner, tmp_path: Path
+) -> None:
     """Products asked for with a setting are judged with it: rules that it overrides change nothing."""
-    made("mosaic", "--visit", "jhap01", "--pixfrac", "0.7")
+    file = tmp_path / "deep.toml"
+    file.write_text("[final]\nkernel = 'turbo'\npixfrac = 0.9\n")
+    again = made(
+        "mosaic", "--visit", "jhap01", "--params", file, "--set", "final.pixfrac=0.7", "--json"
+    ).json()
+    assert {one["status"] for one in again["products"]} == {"made"}
+    shown = made("product", "show", FILTER, "--json").json()["parameters"]
+    assert (shown["kernel"], shown["pixfrac"]) == ("turbo", 0.7)
     assert stale(made) == set()
     said: dict[str, Any] = params("set", "final.pixfrac=0.5", "--json").json()
     assert (said["products_same"], said["products_other"]) == (4, 0)
     assert stale(made) == set()
+
+
+def test_settings_are_refused_before_anything_runs(made: Runner, params: Runner) -> None:
+    runs = len(made("sql", "-c", "SELECT run_id FROM run", "--csv").stdout.splitlines())
+    for arguments in (
+        ("--set", "cosmic_rays.snr=5 4"),
+        ("--set", "final.pixfrac=3"),
+        ("--params", "none.toml"),
+    ):
+        made("mosaic", "--visit", "jhap01", *arguments, code=2)
+    made("mosaic", "--stale", "--set", "final.pixfrac=0.7", code=2)
+    assert len(made("sql", "-c", "SELECT run_id FROM run", "--csv").stdout.splitlines()) == runs
