@@ -208,7 +208,9 @@ def _region(top: Header, science: Header, grid: OutputGrid) -> str:
 def _parameters(top: Header) -> dict[str, Any]:
     """Return how the first input was drizzled, and the software; of what the header tells."""
     found: dict[str, Any] = {name: top[f"D001{name}"] for name in _HOW if f"D001{name}" in top}
-    told = {key: top[key] for key in ("PROD_VER", "NDRIZIM", "HAPLEVEL", "EXPTIME") if key in top}
+    told: dict[str, Any] = {
+        key: top[key] for key in ("PROD_VER", "NDRIZIM", "HAPLEVEL", "EXPTIME") if key in top
+    }
     return {"drizzle": found, **told}
 
 
@@ -226,7 +228,7 @@ def _inputs(extensions: Sequence[Extension]) -> tuple[ClaimedInput, ...]:
 
 def _keyed(top: Header) -> list[ClaimedInput]:
     """Return the inputs of the keywords D001DATA, D002DATA ..., in order."""
-    found = []
+    found: list[ClaimedInput] = []
     while (data := text(top, f"D{len(found) + 1:03d}DATA")) and (match := _DATA.match(data)):
         time = number(top, f"D{len(found) + 1:03d}DEXP")
         extver = int(match["extver"]) if match["extver"] else None

@@ -53,7 +53,12 @@ ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ingest",): (__file__,),
     ("align",): ("--visit", "j8bt09", "--offline"),
     ("mosaic",): ("--visit", "j8bt09"),
+    ("cutout",): ("--center", "5.67", "-72.07", "--size", "1"),
     ("exposure", "withdraw"): ("j8bt09jcq", "bad"),
+    ("exposure", "restore"): ("j8bt09jcq",),
+    ("product", "rebuild"): ("1",),
+    ("product", "recall"): ("--list",),
+    ("product", "compare"): ("1", "2"),
     ("gaia", "fetch"): ("--visit", "j8bt09"),
     ("wcs", "list"): ("j8bt09jcq",),
     ("wcs", "show"): ("j8bt09jcq",),
@@ -61,6 +66,7 @@ ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 ON_DATABASE = [
     *(("init",), ("status",), ("sql",), ("query",), ("ingest",), ("align",), ("mosaic",), ("doctor",)),
+    ("cutout",),
     *(("db", "status"), ("db", "upgrade"), ("exposure", "withdraw"), ("product", "list"), ("gaia", "status")),
     *(("wcs", "list"), ("wcs", "show"), ("wcs", "why")),
 ]

@@ -75,7 +75,7 @@ def test_the_real_files(run_hapctl: Runner, database_url: str) -> None:
     data_file("MANIFEST.md")
     first = run_hapctl("ingest", root, "--recursive", "--json")
     assert first.exit_code == 0, first.stderr
-    assert first.json()["counts"] == {"new": 22, "updated": 0, "unchanged": 1, "rejected": 21}
+    assert first.json()["counts"] == {"new": 23, "updated": 0, "unchanged": 1, "rejected": 20}
     counts = dict(
         _rows(
             database_url, "SELECT rootname, headerlets FROM exposure_file JOIN exposure USING (exposure_id)"
@@ -107,7 +107,7 @@ def test_the_real_files(run_hapctl: Runner, database_url: str) -> None:
     assert active["j8bt09jcq"] == "IDC_n721640fj"
     before = canonical_state(database_url)
     again = run_hapctl("ingest", root, "--recursive", "--json")
-    assert again.json()["counts"] == {"new": 0, "updated": 0, "unchanged": 23, "rejected": 21}
+    assert again.json()["counts"] == {"new": 0, "updated": 0, "unchanged": 24, "rejected": 20}
     assert canonical_state(database_url) == before
     tiles = _rows(database_url, TILES)
     names = ("p0046x03y19", "p0047x20y18", "p0047x20y19", "p0073x03y02", "p0074x17y02")
@@ -389,3 +389,22 @@ def test_withdrawal(run_hapctl: Runner, archive_folder: Path, database_url: str)
     assert run_hapctl("exposure", "withdraw", "jtest0001", "again").exit_code == 1
     assert run_hapctl("exposure", "withdraw", "jnone0001", "why").exit_code == 3
     assert run_hapctl("exposure", "withdraw", "jtest0001", " ").exit_code == 2
+
+
+def test_a_withdrawn_exposure_comes_back(run_hapctl: Runner, archive_folder: Path, database_url: str) -> None:
+    path = _write(archive_folder)
+    run_hapctl("ingest", path)
+    assert run_hapctl("exposure", "restore", "jtest0001").exit_code == 1
+    assert run_hapctl("exposure", "restore", "jnone0001").exit_code == 3
+    run_hapctl("exposure", "withdraw", "jtest0001", "satellite trail")
+    for options in ((), ("--verify",)):
+        told = run_hapctl("ingest", path, *options, "--json").json()["files"][0]
+        assert told["status"] == "unchanged"
+        assert told["reason"].startswith(
+            "its exposure is withdrawn: satellite trail; 'hapctl exposure restore"
+        )
+    done = run_hapctl("exposure", "restore", "JTEST0001", "--json").json()
+    assert (done["rootname"], done["was_withdrawn"]) == ("jtest0001", "satellite trail")
+    assert _rows(database_url, "SELECT count(*) FROM eligible_exposure") == [(1,)]
+    assert run_hapctl("ingest", path, "--json").json()["files"][0]["reason"] is None
+    assert run_hapctl("exposure", "withdraw", "jtest0001", "once more").exit_code == 0
