@@ -4,7 +4,8 @@
 
 A simulated ACS/WFC visit is ingested and mosaicked with HAP's parameters for that number of exposures; then
 AstroDrizzle takes the same exposures, those very parameters (as the plan of the product tells them) and the
-product's grid. Fluxes are to agree to 0.1 %, positions to 0.01 pixel. One parameter is ours: a first-pass
+product's grid. Only the sky is the least of each exposure in both: with today's numpy AstroDrizzle fails to
+match skies and falls back to that. Fluxes are to agree to 0.1 %, positions to 0.01 pixel. One parameter is ours: a first-pass
 cosmic ray grows by no ring of neighbours in both (hap_reference 1.3: AstroDrizzle's 1 means none).
 """
 
@@ -31,6 +32,7 @@ from benchmarks.peer_environment import (
     run_measured,
 )
 
+_SKY = ("--set", "sky.method=localmin")
 _REVERTED = 'Reverting sky computation to "localmin"'
 _APPLIED = re.compile(r"Applying sky value of ([-+.\deE]+) to (\S+)")
 _MAIN = "from hapctl.cli.main import main; main()"
@@ -118,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         simulate(scratch / "visit", options.exposures)
         files = sorted((scratch / "visit").glob("*_flc.fits"))
         hapctl("ingest", *files)
-        place = ("--visit", "jhap01", "--output", scratch / "products", "--lookup-origin", "fits")
+        place = ("--visit", "jhap01", "--output", scratch / "products", "--lookup-origin", "fits", *_SKY)
         plan = hapctl("mosaic", *place, "--dry-run")
         made = hapctl("mosaic", *place)
         (drizzle,) = [one["drizzle"] for one in plan["products"] if one["kind"] == "filter"]
