@@ -5,8 +5,8 @@
 A simulated ACS/WFC visit is ingested and mosaicked with HAP's parameters for that number of exposures; then
 AstroDrizzle takes the same exposures, those very parameters (as the plan of the product tells them) and the
 product's grid. Only the sky is the least of each exposure in both: with today's numpy AstroDrizzle fails to
-match skies and falls back to that. Fluxes are to agree to 0.1 %, positions to 0.01 pixel. One parameter is ours: a first-pass
-cosmic ray grows by no ring of neighbours in both (hap_reference 1.3: AstroDrizzle's 1 means none).
+match skies and falls back to that. Cosmic rays are not grown in either (AstroDrizzle's driz_cr_grow of 1
+means none). Fluxes are to agree to 0.1 %, positions to 0.01 pixel.
 """
 
 import argparse
