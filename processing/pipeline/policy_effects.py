@@ -44,7 +44,10 @@ def policy_effect(connection: Connection, rules: ProductRules, policy_id: int = 
         recorded yet.
     """
     rows = execute(connection, "products_under_other_policies", {"policy_id": policy_id}).mappings()
-    judge = _Judge(rules)
+    recorded = {
+        row.parameters_sha256: row.parameters for row in execute(connection, "parameters_of_products")
+    }
+    judge = _Judge(rules, recorded)
     same = {int(row["product_id"]): judge.same(dict(row)) for row in rows}
     if any(same.values()):
         for product_id in _with_other_masks(connection, rules):
@@ -93,8 +96,9 @@ def level_of(kind: str) -> Level:
 class _Judge:
     """Compares products with what they would be; equal ones, which most are, are compared once."""
 
-    def __init__(self, rules: ProductRules) -> None:
+    def __init__(self, rules: ProductRules, recorded: Mapping[str, Mapping[str, Any]]) -> None:
         self.rules = rules
+        self.recorded = recorded
         self._known: dict[tuple[tuple[str, ...], str, str], bool] = {}
 
     def same(self, row: Mapping[str, Any]) -> bool:
@@ -107,10 +111,10 @@ class _Judge:
             visits=tuple(row["visits"]),
         )
         met = tuple(rule.name for rule in self.rules.met(case))
-        key = (met, canonical_json(row["request"]), row["parameters_sha256"])
+        key = (met, row["request"], row["parameters_sha256"])
         if key not in self._known:
-            recorded = row["parameters"]
-            self._known[key] = would_be_parameters(self.rules, case, row["request"], recorded) == recorded
+            recorded, request = self.recorded[row["parameters_sha256"]], json.loads(row["request"])
+            self._known[key] = would_be_parameters(self.rules, case, request, recorded) == recorded
         return self._known[key]
 
 

@@ -1,6 +1,6 @@
 -- Products in force that were made under another policy than :policy_id and are not known to be the same under it, with what the
--- rules of products look at.
-SELECT p.product_id, p.kind, p.detector, p.parameters, p.parameters_sha256, p.request, x.exposures, x.start_mjd, x.filter,
+-- rules of products look at. Parameters are many and alike: see parameters_of_products.
+SELECT p.product_id, p.kind, p.detector, p.parameters_sha256, p.request::text AS request, x.exposures, x.start_mjd, x.filter,
        v.visits
 FROM product_current n
 JOIN product p USING (product_key_id, product_id)
