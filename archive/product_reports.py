@@ -1,25 +1,50 @@
 """What the catalog says of products: lists, one in full, and where it came from."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from hapctl.archive.errors import CatalogUsageError, NotInCatalogError
-from hapctl.sql import read_sql
-from sqlalchemy import Connection, text
+from hapctl.archive.statements import execute
+from sqlalchemy import Connection
 
 
 def list_products(
     connection: Connection,
     *,
-    visit: str | None = None,
+    visits: Sequence[str] | None = None,
     tile: str | None = None,
+    kinds: Sequence[str] = (),
+    run: int | None = None,
+    before: datetime | None = None,
     stale_only: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the products in force, each with the reasons why it is stale, if it is."""
-    rows = connection.execute(
-        text(read_sql("statements/list_products.sql")),
-        {"visit": visit, "tile": tile, "stale_only": stale_only},
-    )
-    return [dict(row) for row in rows.mappings()]
+    """Return the products in force, each with the reasons why it is stale, if it is.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    visits : sequence of str, optional
+        Of these visits.
+    tile : str, optional
+        Layers of this sky tile.
+    kinds : sequence of str
+        Of these kinds.
+    run : int, optional
+        Made by this run.
+    before : datetime, optional
+        In force since an earlier time.
+    stale_only : bool
+    """
+    names = {
+        "visits": None if visits is None else list(visits),
+        "tile": tile,
+        "kinds": list(kinds) or None,
+        "run": run,
+        "before": before,
+        "stale_only": stale_only,
+    }
+    return [dict(row) for row in execute(connection, "list_products", names).mappings()]
 
 
 def show_product(connection: Connection, name: str) -> dict[str, Any]:
@@ -32,7 +57,7 @@ def show_product(connection: Connection, name: str) -> dict[str, Any]:
     CatalogUsageError
         Several folders hold one of that name; the message names the paths.
     """
-    rows = connection.execute(text(read_sql("statements/show_product.sql")), {"name": name})
+    rows = execute(connection, "show_product", {"name": name})
     found = [dict(row) for row in rows.mappings()]
     if not found:
         raise NotInCatalogError(f"no product {name} is in force", "see 'hapctl product list'")
@@ -40,6 +65,12 @@ def show_product(connection: Connection, name: str) -> dict[str, Any]:
         paths = ", ".join(row["path"] for row in found)
         raise CatalogUsageError(f"{len(found)} products are called {name}: {paths}", "give the path")
     return found[0]
+
+
+def product_history(connection: Connection, product_id: int) -> list[dict[str, Any]]:
+    """Return all products that were ever at the place of a product, newest first, with their times."""
+    rows = execute(connection, "product_history", {"product_id": product_id})
+    return [dict(row) for row in rows.mappings()]
 
 
 def product_lineage(connection: Connection, name: str) -> list[dict[str, Any]]:
@@ -51,6 +82,5 @@ def product_lineage(connection: Connection, name: str) -> list[dict[str, Any]]:
         As `show_product`.
     """
     product_id = show_product(connection, name)["product_id"]
-    statement = text(read_sql("statements/lineage_of_product.sql"))
-    rows = connection.execute(statement, {"product_id": product_id})
+    rows = execute(connection, "lineage_of_product", {"product_id": product_id})
     return [dict(row) for row in rows.mappings()]

@@ -65,6 +65,7 @@ def stale_groups(
     tiles: Sequence[str] | None = None,
     folder: str | None = None,
     changed: Sequence[int] = (),
+    missing: Sequence[int] = (),
 ) -> list[StaleGroup]:
     """Return the groups of products where something is to be made again: visits, tiles, fields.
 
@@ -77,12 +78,15 @@ def stale_groups(
         Products in this folder only.
     changed : sequence of int
         Products that rules which are not in force yet would make otherwise.
+    missing : sequence of int
+        Products of which a file is known to be missing, recorded or not.
     """
     names = {
         "visits": None if visits is None else list(visits),
         "tiles": None if tiles is None else list(tiles),
         "folder": folder,
         "changed": list(changed),
+        "missing": list(missing),
     }
     return [_group(dict(row)) for row in execute(connection, "stale_groups", names).mappings()]
 

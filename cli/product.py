@@ -1,13 +1,42 @@
 """``hapctl product``: what products there are, what they were made from, what is stale."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from hapctl.cli.output import json_option, print_json
+from hapctl.cli.product_compare import compare
+from hapctl.cli.product_lineage import lineage
 from hapctl.cli.product_rebuild import rebuild
 from hapctl.cli.product_recall import recall
 from hapctl.cli.product_trailer import trailer
+from hapctl.cli.product_verify import verify
+from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+KINDS = ("exposure", "filter", "total", "grism", "layer", "mosaic", "association")
+
+
+class Moment(click.ParamType):
+    """A date (ISO 8601, UTC), or how many days ago: ``30d``."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "datetime":
+        """Return a moment with its time zone."""
+        from datetime import UTC, datetime, timedelta
+
+        try:
+            if str(value).endswith("d"):
+                return datetime.now(UTC) - timedelta(days=float(str(value)[:-1]))
+            found = datetime.fromisoformat(str(value))
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no moment: give a date such as 2026-01-31, or days as in 30d", param, ctx
+            )
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @click.group()
@@ -15,32 +44,56 @@ def product() -> None:
     """List and show products and what they were made from."""
 
 
+product.add_command(compare)
 product.add_command(rebuild)
 product.add_command(recall)
 product.add_command(trailer)
+product.add_command(lineage)
+product.add_command(verify)
 
 
 @product.command("list")
-@click.option("--visit", metavar="IPPPSS", help="Of this visit only.")
+@target_options
 @click.option("--tile", metavar="NAME", help="Layers of this sky tile only.")
+@click.option(
+    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Of this kind; may be repeated."
+)
 @click.option("--stale", is_flag=True, help="Only products that are not what would be made now.")
+@click.option("--run", type=int, metavar="ID", help="Made by this run.")
+@click.option(
+    "--older-than", "before", type=Moment(), metavar="DATE|DAYSd", help="In force since before, such as 30d."
+)
 @json_option
 @click.pass_context
-def list_command(ctx: click.Context, visit: str | None, tile: str | None, stale: bool, as_json: bool) -> None:
+def list_command(
+    ctx: click.Context,
+    tile: str | None,
+    kinds: tuple[str, ...],
+    stale: bool,
+    run: int | None,
+    before: "datetime | None",
+    as_json: bool,
+    **options: Any,
+) -> None:
     """List the products in force.
 
-    \b
-    hapctl product list --visit j8bt09
+    
+    hapctl product list --visit 'j8bt*' --kind total
     hapctl product list --stale
+    hapctl product list --older-than 2026-01-01
     """
     from hapctl.archive.product_reports import list_products
     from hapctl.archive.sky_cells import sky_cell
     from hapctl.cli.settings import open_from
 
+    choice = visit_choice(*(options[name] for name in OPTIONS))
     cell = sky_cell(tile).name if tile else None
-    _, catalog = open_from(ctx)
+    settings, catalog = open_from(ctx)
+    visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
     with catalog.begin() as connection:
-        rows = list_products(connection, visit=visit.lower() if visit else None, tile=cell, stale_only=stale)
+        rows = list_products(
+            connection, visits=visits, tile=cell, kinds=kinds, run=run, before=before, stale_only=stale
+        )
     if as_json:
         print_json({"products": rows})
         return
@@ -53,20 +106,24 @@ def list_command(ctx: click.Context, visit: str | None, tile: str | None, stale:
 
 @product.command("show")
 @click.argument("name")
+@click.option("--history", is_flag=True, help="Also all products that were at its place before, with times.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:
+def show(ctx: click.Context, name: str, history: bool, as_json: bool) -> None:
     """Show a product: files, grid, inputs, what was left out, parameters. NAME is a file name or path.
 
     \b
     hapctl product show hst_9019_09_acs_hrc_total_j8bt09_drz.fits
+    hapctl product show hst_9019_09_acs_hrc_total_j8bt09_drz.fits --history
     """
-    from hapctl.archive.product_reports import show_product
+    from hapctl.archive.product_reports import product_history, show_product
     from hapctl.cli.settings import open_from
 
     _, catalog = open_from(ctx)
     with catalog.begin() as connection:
         found = show_product(connection, name)
+        if history:
+            found["history"] = product_history(connection, found["product_id"])
     if as_json:
         print_json(found)
         return
@@ -81,42 +138,3 @@ def _echo(key: str, value: Any) -> None:
             click.echo("  " + "  ".join(f"{name}={part}" for name, part in item.items()))
     else:
         click.echo(f"{key:18} {value}")
-
-
-@product.command("lineage")
-@click.argument("name")
-@json_option
-@click.pass_context
-def lineage(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show what a product was made from, down to file checksums, fits and Gaia queries.
-
-    \b
-    hapctl product lineage hst_9019_09_acs_hrc_total_j8bt09_drz.fits
-    """
-    from hapctl.archive.product_reports import product_lineage
-    from hapctl.cli.settings import open_from
-
-    _, catalog = open_from(ctx)
-    with catalog.begin() as connection:
-        rows = product_lineage(connection, name)
-    if as_json:
-        print_json({"product": name, "inputs": rows})
-        return
-    for row in rows:
-        click.echo("\n".join(_lineage_lines(row)))
-
-
-def _lineage_lines(row: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{row['rootname']}_{row['suffix']}  sha256 {row['file_sha256']}",
-        f"  solution {row['wcsname']} in {row['frame']}, of run {row['solution_run_id']}",
-    ]
-    if row["attempt_id"] is not None:
-        lines.append(
-            f"  fit: {row['nmatches']} stars, rms {row['rms_ra_mas']:.2f} and {row['rms_dec_mas']:.2f} mas"
-        )
-    if row["reference_query_id"] is not None:
-        lines.append(f"  {row['release']} query {row['reference_query_id']}: {row['question']}")
-    if row["mask_id"] is not None:
-        lines.append(f"  mask sha256 {row['mask_sha256']}, of run {row['mask_run_id']}")
-    return lines

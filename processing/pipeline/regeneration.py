@@ -7,13 +7,16 @@ come before tiles and fields: they make the masks that layers use. After the vis
 again, for a mask made anew makes layers stale.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
+from hapctl.archive.product_files import file_names_in_force, products_of_files
 from hapctl.archive.runs import recorded_run
 from hapctl.archive.stale_products import StaleGroup, stale_groups
 from hapctl.processing.errors import ProcessingError
@@ -29,6 +32,7 @@ from hapctl.processing.pipeline.policy_effects import policy_effect
 from hapctl.processing.pipeline.product_policies import ensure_rules, rules_in_force
 from hapctl.processing.pipeline.unit_actions import field_unit, mosaic_of, mosaic_unit, with_arguments
 from hapctl.processing.pipeline.units import WorkUnit
+from sqlalchemy import Connection
 
 _ROUNDS = (("visit",), ("tile", "field"))
 """What is made again first, and what after the catalog was asked once more."""
@@ -43,13 +47,32 @@ class Scope:
     folder: str | None = None
 
     def groups(self, catalog: Catalog) -> list[StaleGroup]:
-        """Ask the catalog what is stale, also by rules that the next run will put in force."""
+        """Ask the catalog what is stale, also by rules of the next run, and folders for what is missing."""
         with catalog.begin() as connection:
             rules = rules_in_force(connection)
             changed = () if rules.policy_id else policy_effect(connection, rules.rules).other
             return stale_groups(
-                connection, visits=self.visits, tiles=self.tiles, folder=self.folder, changed=changed
+                connection,
+                visits=self.visits,
+                tiles=self.tiles,
+                folder=self.folder,
+                changed=changed,
+                missing=_products_without_file(connection),
             )
+
+
+def _products_without_file(connection: Connection) -> list[int]:
+    """Return products whose files are not in the listings of their folders: one listing a folder.
+
+    A folder that is not there may be a disk that is not mounted: nothing is said of its products. Damaged
+    files are known from `product verify`.
+    """
+    missing = []
+    for folder, names in file_names_in_force(connection).items():
+        with suppress(OSError):
+            there = set(os.listdir(folder))
+            missing += [f"{folder}/{name}" for name in names if name not in there]
+    return products_of_files(connection, missing) if missing else []
 
 
 @dataclass(frozen=True)

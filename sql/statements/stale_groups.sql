@@ -1,6 +1,7 @@
 -- Products that are asked for together (of one visit, tile or field, in one folder, split in the same way) where something is
 -- stale, waits to be made again after a recall, or where an exposure is in none of them; with the newest request, which is how
--- they are asked for again. :changed are products that rules not yet in force change. All filters are optional.
+-- they are asked for again. :changed are products that rules not yet in force change, :missing products that lack a file. All
+-- filters are optional.
 WITH made AS MATERIALIZED (
     SELECT c.product_id, c.kind, c.name, c.path, c.visit, c.sky_cell, c.sky_cell_id, k.folder, p.grid ->> 'field' AS field,
            coalesce(p.request ->> 'split_by', '') AS split_by, NULL AS code, NULL AS reason
@@ -38,6 +39,11 @@ reason AS (
     SELECT product_id, ARRAY['policy'], ARRAY['its parameters or masks are others by the rules of this software']
     FROM unnest(CAST(:changed AS bigint[])) changed (product_id)
     WHERE NOT EXISTS (SELECT FROM stale_product s WHERE s.product_id = changed.product_id)
+    UNION ALL
+    SELECT product_id, ARRAY['missing'], ARRAY['a file of it is missing']
+    FROM unnest(CAST(:missing AS bigint[])) missing (product_id)
+    WHERE NOT EXISTS (SELECT FROM stale_product s WHERE s.product_id = missing.product_id)
+      AND missing.product_id <> ALL (CAST(:changed AS bigint[]))
     UNION ALL
     SELECT product_id, ARRAY[code], ARRAY[reason] FROM made WHERE code IS NOT NULL
 ),

@@ -1,6 +1,8 @@
 """`mosaic --stale`: what is found stale, why, what it costs; only that is made again, as it was asked for."""
 
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,12 @@ FIRST = {
     "hst_90001_01_acs_wfc_f606w_jhap01_drc.fits",
     "hst_90001_01_acs_wfc_total_jhap01_drc.fits",
 }
+PATH_OF = """SELECT r.path || '/' || l.path FROM file_location l
+    JOIN archive_root_path r ON r.root_id = l.root_id JOIN exposure_file f USING (file_id)
+    JOIN exposure e USING (exposure_id) WHERE e.rootname = :rootname"""
+REINSTATE = """UPDATE exposure_withdrawal
+    SET during = tstzrange(lower(during), clock_timestamp()), closed_run_id = (SELECT max(run_id) FROM run)
+    RETURNING exposure_id"""
 Json = dict[str, Any]
 
 
@@ -136,3 +144,148 @@ def test_after_an_alignment_only_what_depends_on_it_is_made_again_in_the_same_wa
     assert {path for path in after if after[path] != before.get(path)} == touched
     assert not {Path(path).name for path in touched} & FIRST
     assert stale(run) == []
+
+
+def test_missing_and_damaged_files_are_found_recorded_and_made_again(
+    run: Runner, catalog: Catalog, home: Path
+) -> None:
+    assert good(run("product", "verify", "--all", "--pixels", "--json")).json()["bad"] == []
+    products = home / "products"
+    gone, damaged = (
+        products / "hst_90001_01_acs_wfc_total_jhap01_drc.fits",
+        products / "hst_90001_01_acs_wfc_f606w_jhap01a0_drc.png",
+    )
+    gone.unlink()
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    found = stale(run, "--dry-run")  # by the listing of the folder, before anything was verified
+    assert [(one["visit"], names(one)) for one in found] == [("jhap01", {gone.name})]
+    assert found[0]["products"][0]["codes"] == ["missing"]
+    assert run("product", "verify", "--visit", "jhap01", "--quick").exit_code == 1
+    assert rows(catalog, "SELECT count(*) FROM product_file_check WHERE state = 'damaged'") == [(0,)]
+    seen = run("product", "verify", "--visit", "jhap*", "--json")
+    assert seen.exit_code == 1
+    assert {one["path"]: one["state"] for one in seen.json()["bad"]} == {
+        str(gone): "missing",
+        str(damaged): "damaged",
+    }
+    assert stale_names(catalog) == {gone.name, damaged.with_suffix(".fits").name}
+    made = stale(run, "--visit", "jhap01")
+    assert names(made[0]) == stale_names(catalog) | names(made[0])
+    assert names(made[0]) == {gone.name, damaged.with_suffix(".fits").name}
+    assert stale_names(catalog) == set()
+    assert run("product", "verify", "--all").exit_code == 0
+    assert run("product", "verify", "nothing.fits").exit_code == 3
+    assert run("product", "verify").exit_code == 2
+
+
+def test_a_folder_that_is_not_there_makes_nothing_stale(run: Runner, catalog: Catalog, home: Path) -> None:
+    (home / "other").rename(home / "unmounted")
+    assert stale(run, "--dry-run") == []
+    seen = run("product", "verify", "--all", "--json")
+    assert seen.exit_code == 1
+    assert {one["state"] for one in seen.json()["bad"]} == {None}
+    assert stale_names(catalog) == set()
+
+
+def test_one_failure_does_not_stop_the_rest(run: Runner, catalog: Catalog, home: Path) -> None:
+    realign(catalog, {"jhap01a0q": 40.0, "jhap02a0q": 60.0})
+    moved = Path(rows(catalog, PATH_OF, rootname="jhap01a0q")[0][0])
+    hidden = moved.rename(moved.with_suffix(".hidden"))
+    try:
+        result = run("mosaic", "--stale", "--json")
+    finally:
+        hidden.rename(moved)
+    assert result.exit_code == 1
+    document = result.json()
+    failed = [one for one in document["targets"] if one["exit_code"]]
+    assert {one.get("visit") for one in failed} == {"jhap01", None}  # the tile needs the file, too
+    assert all("jhap01a0q" in one["message"] for one in failed)
+    assert document["summary"]["exit_code"] == 1
+    assert {one["visit"] for one in document["targets"] if not one["exit_code"]} == {"jhap02"}
+    assert stale_names(catalog) >= FIRST
+    assert not [name for name in stale_names(catalog) if "jhap02" in name]
+    assert good(run("mosaic", "--stale")).exit_code == 0
+    assert stale_names(catalog) == set()
+
+
+def test_products_made_no_more_and_new_ones_belong_to_the_plan(run: Runner, catalog: Catalog) -> None:
+    good(run("exposure", "withdraw", "jhap02a1q", "moon"))
+    plan = stale(run, "--visit", "jhap02", "--dry-run")
+    statuses = {one["name"]: one["status"] for one in plan[1]["products"]}
+    assert statuses["hst_90001_02_acs_wfc_f814w_jhap02_drc.fits"] == "to retire"
+    assert statuses["hst_90001_02_acs_wfc_total_jhap02_drc.fits"] == "to make"
+    good(run("mosaic", "--stale"))
+    assert stale_names(catalog) == set()
+    assert rows(catalog, REINSTATE)
+    plan = stale(run, "--visit", "jhap02", "--dry-run")
+    new = next(one for one in plan[1]["products"] if "f814w_jhap02_" in one["name"])
+    assert (new["status"], new["codes"]) == ("to make", ["none"])
+    good(run("mosaic", "--stale"))
+    assert stale_names(catalog) == set()
+    assert stale(run) == []
+
+
+def test_an_exposure_in_a_filter_that_a_tile_did_not_have_makes_a_new_layer(
+    run: Runner, catalog: Catalog, tmp_path: Path
+) -> None:
+    third = small_visit(tmp_path, visit="jhap03", filters=("F435W",), exposures=1)
+    good(run("ingest", *third.files))
+    (plan,) = stale(run, "--dry-run")
+    assert (plan["new_exposures"], stale_names(catalog)) == (["jhap03a0q"], set())
+    assert [(one["kind"], one["filter"], one["status"]) for one in plan["products"]] == [
+        ("layer", "f435w", "to make")
+    ]
+    assert len(stale(run)[0]["products"]) == 1
+    assert stale(run) == []
+
+
+def test_options_of_a_request_do_not_go_with_stale(run: Runner) -> None:
+    for option in (("--pixfrac", "0.5"), ("--wcs-policy", "any"), ("--full-cell",)):
+        assert run("mosaic", "--stale", *option).exit_code == 2
+
+
+def test_products_are_listed_shown_and_traced(run: Runner, catalog: Catalog) -> None:
+    total = "hst_90001_01_acs_wfc_total_jhap01_drc.fits"
+    listed = good(run("product", "list", "--visit", "jhap0?", "--kind", "total", "--json")).json()["products"]
+    assert {one["kind"] for one in listed} == {"total"}
+    assert len(listed) == 3
+    assert good(run("product", "list", "--older-than", "1d", "--json")).json()["products"] == []
+    maker = listed[0]["run_id"]
+    by_run = good(run("product", "list", "--run", maker, "--json")).json()["products"]
+    assert {one["run_id"] for one in by_run} == {maker}
+    assert run("product", "list", "--older-than", "soon").exit_code == 2
+    realign(catalog, {"jhap01a0q": 40.0})
+    good(run("mosaic", "--stale", "--visit", "jhap01"))
+    history = good(run("product", "show", total, "--history", "--json")).json()["history"]
+    assert [one["until"] is None for one in history] == [True, False]
+    assert history[1]["until"] == history[0]["since"] or history[1]["until"] < history[0]["since"]
+    graph = good(run("product", "lineage", total, "--dot")).stdout
+    nodes, edges = parsed_dot(graph)
+    assert {node.rstrip("0123456789") for node in nodes} >= {"product", "solution", "mask", "run"}
+    assert {end for edge in edges for end in edge} <= nodes
+    product = next(node for node in nodes if node.startswith("product"))
+    assert len([edge for edge in edges if edge[0] == product and edge[1].startswith("mask")]) == 2
+    if shutil.which("dot"):
+        subprocess.run(["dot", "-Tsvg"], input=graph, text=True, check=True, capture_output=True)
+
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_ATTRIBUTES = rf"\[\w+=(?:\w+|{_STRING})(?:, \w+=(?:\w+|{_STRING}))*\]"
+
+
+def parsed_dot(text: str) -> tuple[set[str], list[tuple[str, str]]]:
+    """Return nodes and edges of a digraph; fails on what is not in the DOT language."""
+    first, *lines, last = text.splitlines()
+    assert re.fullmatch(r"digraph \w+ \{", first)
+    assert last == "}"
+    nodes, edges = set(), []
+    for line in lines:
+        if found := re.fullmatch(rf"  (\w+) -> (\w+) {_ATTRIBUTES};", line):
+            edges.append((found[1], found[2]))
+        elif found := re.fullmatch(rf"  (\w+) {_ATTRIBUTES};", line):
+            nodes.add(found[1])
+        else:
+            assert re.fullmatch(r"  \w+=\w+;", line), line
+    return nodes - {"node"}, edges
