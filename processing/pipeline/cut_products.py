@@ -150,7 +150,7 @@ def cut_jobs(catalog: Catalog, request: CutRequest) -> list[CutJob]:
     known = {one.path for one in found}
     jobs = [_single(one.name, Path(one.path), request) for one in found if one.sky_cell is None]
     jobs += [_single(Path(word).name, Path(word), request) for word in files if word not in known]
-    jobs += _of_layers([one for one in found if one.sky_cell is not None], request)
+    jobs += layer_jobs([one for one in found if one.sky_cell is not None], request)
     return sorted(jobs, key=lambda job: job.name)
 
 
@@ -202,7 +202,7 @@ def _single(name: str, path: Path, request: CutRequest) -> CutJob:
 _Layer = tuple[str, str, str, str, bool]
 
 
-def _of_layers(layers: Sequence[SourceProduct], request: CutRequest) -> list[CutJob]:
+def layer_jobs(layers: Sequence[SourceProduct], request: CutRequest) -> list[CutJob]:
     """A cut-out of each kind of layer: from one tile if one holds the field, else from several."""
     kinds: dict[_Layer, list[SourceProduct]] = defaultdict(list)
     for one in layers:

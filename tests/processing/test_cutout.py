@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from hapctl.archive.cutout_sources import SourceProduct
 from hapctl.archive.database import Catalog
 from hapctl.archive.sky_cells import SkyCell, projection_cells
 from hapctl.processing.errors import NoViableDataError, UnusableFileError, UsageProblemError
@@ -14,6 +15,8 @@ from hapctl.processing.imaging.cutout import cutout_grid, write_cutout
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import ProductWriter
+from hapctl.processing.imaging.product_names import position_label
+from hapctl.processing.pipeline.cut_products import CutRequest, layer_jobs
 from hapctl.processing.pipeline.mosaic_tile import tile_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -147,6 +150,34 @@ def test_grids_of_cutouts_are_about_their_centres(ra: float, dec: float, width: 
     assert abs(cut.shape[1] * grid.scale_arcsec - width) <= max(0.5, 0.5) * grid.scale_arcsec + 0.1
     with pytest.raises(UsageProblemError):
         cutout_grid(grid, (ra, dec), (width, 0.0))
+
+
+def test_a_field_on_the_edge_of_tiles_comes_from_several() -> None:
+    cell = projection_cells()[1360]
+    tiles = [SkyCell(cell, x, 11) for x in (10, 11)]
+    kinds = (("UVIS", 0.04, ""), ("IR", 0.12, ""), ("IR", 0.04, "y2012"))
+    layers = [
+        SourceProduct(
+            "layer", f"{tile.x}", f"/p/{tile.x}{number}.fits", tile.name, "WFC3", *camera, label, scale
+        )
+        for tile in tiles
+        for number, (camera, scale, label) in enumerate(
+            ((detector, "f606w"), scale, label) for detector, scale, label in kinds
+        )
+    ]
+    edge = tuple(float(value) for value in tile_grid(tiles[0]).pixel_to_sky(21954 - 256.0, 9000.0))
+    jobs = {
+        job.name: len(job.products)
+        for job in layer_jobs(layers, CutRequest(edge, (30.0, 3.0), Path("here")))  # type: ignore[arg-type]
+    }
+    place = position_label(*edge)  # type: ignore[arg-type]
+    assert jobs == {
+        f"hst_combined_skycells-{place}_wfc3_uvis_f606w.fits": 2,
+        f"hst_cutout_skycell-p1360-{place}_wfc3_ir_f606w_coarse.fits": 1,  # its pixels do not coincide
+        f"hst_combined_skycells-{place}_wfc3_ir_f606w_y2012.fits": 2,
+    }
+    narrow = layer_jobs(layers, CutRequest(edge, (3.0, 3.0), Path("here")))  # type: ignore[arg-type]
+    assert {len(job.products) for job in narrow} == {1}  # tiles overlap by 20 arcsec
 
 
 @pytest.fixture(scope="module")
