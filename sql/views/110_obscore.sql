@@ -2,7 +2,8 @@
 CREATE SCHEMA IF NOT EXISTS ivoa;
 
 CREATE OR REPLACE VIEW ivoa.obscore AS
-SELECT 'image'::text AS dataproduct_type, CASE p.kind WHEN 'exposure' THEN 2 ELSE 3 END AS calib_level,
+SELECT CASE p.kind WHEN 'grism' THEN 'spectrum' ELSE 'image' END AS dataproduct_type,
+       CASE WHEN p.kind IN ('exposure', 'grism') THEN 2 ELSE 3 END AS calib_level,
        'HST'::text AS obs_collection, p.name AS obs_id,
        'ivo://hapctl/product?' || p.product_id AS obs_publisher_did, p.path AS access_url,
        'image/fits'::text AS access_format, f.size_bytes / 1024 AS access_estsize,
