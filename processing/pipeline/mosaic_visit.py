@@ -93,7 +93,7 @@ def mosaic_visit(
 
 
 def plan_visit(opened: OpenExposures, visit: str, options: MosaicOptions) -> list[PlannedProduct]:
-    """Return the products of a visit: of each detector exposures, filters, total."""
+    """Return the products of a visit: of each detector exposures, filters, total; and grism exposures."""
     with opened.catalog.begin() as connection:
         if not visit_exists(connection, visit):
             raise NotInCatalogError(
