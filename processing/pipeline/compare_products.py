@@ -8,7 +8,7 @@ from typing import Any
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import NotInCatalogError
 from hapctl.archive.recorded_products import RecordedProduct, product_number, recorded_product
-from hapctl.processing.errors import MissingFileError
+from hapctl.processing.errors import MissingFileError, RefusedError
 from hapctl.processing.imaging.foreign_product import read_foreign_product
 from hapctl.processing.imaging.product_comparison import (
     ComparedImage,
@@ -105,6 +105,11 @@ def _as_known(name: str) -> str:
 
 
 def _of_catalog(product: RecordedProduct) -> Side:
+    if not product.grid:
+        raise RefusedError(
+            f"product {product.product_id} ({product.kind}) is a copy of its exposure, no image of the sky",
+            "compare drizzled products",
+        )
     file = next(file for file in product.files if file.kind == "fits")
     path = Path(file.path)
     if not path.is_file() or file_sha256(path) != file.sha256:

@@ -8,7 +8,6 @@ record first. Nothing is kept of a product whose pixels turn out to be others.
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -202,20 +201,18 @@ def _rebuilt(work: _Rebuild, replace_file: bool) -> RebuildReport:
         work.observer,
         work.clock,
     )
-    with ExitStack() as failed:
-        final = work.options.output / product.name
-        failed.callback(aside(final).unlink, missing_ok=True)
-        failed.callback(aside(final.with_suffix(".png")).unlink, missing_ok=True)
-        row = written_aside(shop, planned, {name: mask.sha256 for name, mask in masks.items()}, ())
-        if row.pixels_sha256 != product.pixels_sha256:
-            raise RefusedError(
-                f"product {product.product_id} ({product.name}) came out with other pixels: "
-                f"{row.pixels_sha256[:16]} in place of {product.pixels_sha256[:16]}; it is not kept",
-                "report it, with both runs ('hapctl product show')",
-            )
-        failed.pop_all()
+    row = written_aside(shop, planned, {name: mask.sha256 for name, mask in masks.items()}, ())
+    if row.pixels_sha256 != product.pixels_sha256:
+        for file in row.files:
+            aside(Path(file.path)).unlink(missing_ok=True)
+        raise RefusedError(
+            f"product {product.product_id} ({product.name}) came out with other pixels: "
+            f"{row.pixels_sha256[:16]} in place of {product.pixels_sha256[:16]}; it is not kept",
+            "report it, with both runs ('hapctl product show')",
+        )
+    path = work.options.output / product.name
     report = RebuildReport(
-        product.product_id, product.name, final, row.pixels_sha256, "rebuilt", made, work.run.id
+        product.product_id, product.name, path, row.pixels_sha256, "rebuilt", made, work.run.id
     )
     if not replace_file:
         _keep_aside(row.files)

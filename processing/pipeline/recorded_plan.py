@@ -132,6 +132,7 @@ def recorded_plan(product: RecordedProduct) -> PlannedProduct:
         drizzle=recorded_drizzle(product.parameters),
         parameters=product.parameters,
         label=product.label,
+        region={name: product.grid[name] for name in ("field", "footprint") if name in product.grid},
     )
 
 

@@ -45,6 +45,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, database_server: EmbeddedServ
         assert run("mosaic", "--visit", VISIT).exit_code == 0
         cell = rows(catalog, "SELECT c.name FROM sky_cell c JOIN solution_sky_cell USING (sky_cell_id)")[0][0]
         assert run("mosaic", "--tile", cell, "--pixfrac", 0.8).exit_code == 0
+        field = ("--center", 152.0, 2.0, "--size", "0.2x0.1")
+        for options in ((), ("--compress", "gzip"), ("--compress", "rice", "--grid", "nested")):
+            assert run("mosaic", *field, *options).exit_code == 0
         products = "SELECT p.name, p.product_id, p.pixels_sha256, p.kind FROM product p ORDER BY product_id"
         first = {f"{kind} {number}": (number, sha) for _, number, sha, kind in rows(catalog, products)}
         realign(catalog, {"jhap01a0q": 30.0, "jhap01a1q": -40.0}, name="IDC_hapsim01j-FIT_IMG_GAIADR3")
@@ -55,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, database_server: EmbeddedServ
 
 def test_every_kind_comes_out_with_the_same_pixels_by_any_number_of_threads(made: Made) -> None:
     kinds = {name.split()[0] for name in made.first}
-    assert kinds == {"exposure", "filter", "total", "layer"}
+    assert kinds == {"exposure", "filter", "total", "layer", "mosaic"}
     for number, (product_id, sha256) in enumerate(made.first.values()):
         done = made.run("product", "rebuild", product_id, "--threads", 1 + number % 2, "--json")
         assert done.exit_code == 0, done.stderr
@@ -82,18 +85,20 @@ def in_force(made: Made, kind: str) -> tuple[str, Path, int]:
     return name, Path(path), number
 
 
+def recorded(made: Made, number: int) -> list[tuple[Any, ...]]:
+    columns = "pixels_sha256, inputs_sha256, parameters_sha256, policy_id, grid, request, kind, visit"
+    return rows(made.catalog, f"SELECT {columns} FROM product WHERE product_id = :number", number=number)
+
+
 def test_a_lost_file_is_put_back_into_its_place(made: Made) -> None:
     name, path, number = in_force(made, "filter")
     whole = made.run("product", "rebuild", name, "--replace", "--json").json()
     assert (whole["status"], whole["new_product_id"]) == ("intact", None)
-    before = rows(made.catalog, "SELECT pixels_sha256, inputs_sha256, parameters_sha256, policy_id, grid "
-                                "FROM product WHERE product_id = :number", number=number)  # fmt: skip
+    before = recorded(made, number)
     path.write_bytes(b"damaged")
     report = made.run("product", "rebuild", name, "--replace", "--json").json()
     assert (report["status"], report["path"]) == ("replaced", str(path))
-    after = rows(made.catalog, "SELECT pixels_sha256, inputs_sha256, parameters_sha256, policy_id, grid "
-                               "FROM product WHERE product_id = :number", number=report["new_product_id"])  # fmt: skip
-    assert before == after
+    assert recorded(made, report["new_product_id"]) == before
     assert in_force(made, "filter")[2] == report["new_product_id"]
     assert made.run("mosaic", "--visit", VISIT, "--json").json()["products"][0]["status"] == "unchanged"
 
