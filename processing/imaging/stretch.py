@@ -146,21 +146,24 @@ def colour(images: Sequence[Floats], levels: ColourLevels) -> NDArray[np.uint8]:
     """
     from astropy.visualization import make_lupton_rgb
 
+    shown = np.any([np.isfinite(image) for image in images], axis=0)
+    picture = np.zeros((*shown.shape, 3), dtype=np.uint8)
+    if not shown.any():
+        return picture
     light = np.stack(
         [
-            (image - dark) * factor
+            (image[shown] - dark) * factor
             for image, dark, factor in zip(images, levels.black, levels.gain, strict=True)
         ]
     )
     known = np.isfinite(light).all(axis=0)
-    grey_light = np.nan_to_num(_mean_known(light), nan=0.0)
     mixed = np.tensordot(channel_weights(len(images)), np.where(known, light, 0.0), axes=1)
-    channels = np.where(known, mixed, grey_light)
+    red, green, blue = np.where(known, mixed, _mean_known(light))
     brightest = np.arcsinh(levels.white / levels.linear)
     softening = 10.0 * np.sinh(0.1 * brightest)  # astropy's Q: asinh(x Q / stretch) 0.1 / asinh(0.1 Q)
-    red, green, blue = channels
     with np.errstate(invalid="ignore"):  # it divides by the light of dark pixels, and puts 0 there
-        return np.asarray(make_lupton_rgb(red, green, blue, stretch=softening * levels.linear, Q=softening))
+        picture[shown] = make_lupton_rgb(red, green, blue, stretch=softening * levels.linear, Q=softening)
+    return picture
 
 
 def channel_weights(number: int) -> NDArray[np.float64]:
