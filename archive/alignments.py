@@ -247,6 +247,16 @@ def was_tried(connection: Connection, inputs_sha256: str) -> int | None:
     return None if found is None else int(found)
 
 
+def wider_alignment(connection: Connection, visit: str) -> tuple[str, ...]:
+    """Return the alignments of tiles and lists that hold all exposures of a visit on a catalog's frame.
+
+    Nothing where any exposure that may be mosaicked has another solution in force, or a newer file.
+    """
+    rows = execute(connection, "wider_alignment", {"visit": visit}).all()
+    found = [row.alignment for row in rows]
+    return tuple(dict.fromkeys(found)) if found and all(found) else ()
+
+
 def repeat_attempts(
     connection: Connection, run_id: int, first_run_id: int, inputs_sha256: str
 ) -> list[RepeatedAttempt]:

@@ -2,7 +2,7 @@
 
 Each step is a command of its own with a run of its own. A step that fails ends the work on its visit. An
 alignment that the rule of acceptance refuses is a result, not a failure: the products are made with the
-solutions in force.
+solutions in force. What was aligned with other visits, on a tile or in a list, onto a catalog stays so.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hapctl.archive.alignments import wider_alignment
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError
 from hapctl.archive.products import eligible_exposures
@@ -172,6 +173,11 @@ def failed_step(message: str, remedy: str, exit_code: int, *, step: str = "proce
 
 def _align(work: _Work) -> list[StepReport]:
     target, options = Target.of_visit(work.visit), work.options.align
+    if _leaves_the_catalog_open(options):
+        with work.catalog.begin() as connection:
+            wider = wider_alignment(connection, work.visit)
+        if wider:
+            return [StepReport("align", "current", f"aligned together with others: {'; '.join(wider)}")]
     if work.dry_run:
         result = plan_target(work.catalog, target, options)
         return [StepReport("align", "planned", result.reason, result=result)]
@@ -182,6 +188,11 @@ def _align(work: _Work) -> list[StepReport]:
     elif result.outcome == "unchanged":
         status = "current"
     return [StepReport("align", status, result.reason, result.run_id, result=result)]
+
+
+def _leaves_the_catalog_open(options: AlignOptions) -> bool:
+    """Whether nothing was asked of the alignment that one of a tile or a list may not have met."""
+    return options.catalog is None and options.ladder is None and not options.changes
 
 
 def _products(work: _Work) -> list[StepReport]:

@@ -119,6 +119,21 @@ def _a_lost_trailer_is_written_again(run: Runner, product: dict[str, Any]) -> No
     assert trailer.read_text() == text
 
 
+def test_an_alignment_with_other_visits_stays(ingested: Runner, catalog: Catalog) -> None:
+    names = ("jhap01a0q", "jhap01a1q", "jhap02a0q", "jhap02a1q")
+    joint = ingested("align", "--exposures", *names, "--offline", "--json")
+    assert joint.exit_code == 0, joint.stderr
+    question = "SELECT rootname, wcsname FROM active_solution ORDER BY 1"
+    before = rows(catalog, question)
+    assert all("FIT_REL_GAIADR3" in name for _, name in before)
+    planned = process(ingested, "--all", "--dry-run").json()
+    assert [visit["steps"][0]["status"] for visit in planned["visits"]] == ["current", "current"]
+    assert "jhap02a1q" in planned["visits"][0]["steps"][0]["reason"]
+    assert rows(catalog, question) == before
+    asked = process(ingested, "--visit", "jhap01", "--catalog", "GAIADR3", "--dry-run").json()
+    assert steps(asked["visits"][0])["align"] == "planned"
+
+
 def test_a_refused_alignment_is_a_result(ingested: Runner, catalog: Catalog) -> None:
     done = process(ingested, "--visit", "jhap02", "--set", "rule.most_rms_mas=0.001")
     assert done.exit_code == 0, done.stderr
