@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from hapctl.cli.output import json_option, print_json
+from hapctl.cli.output import json_option, print_json, say
 
 if TYPE_CHECKING:
     from hapctl.archive.database import Catalog
     from hapctl.archive.policies import PolicyRow
     from hapctl.processing.imaging.product_rules import ProductRules
+    from hapctl.processing.parameter_file import Change
     from hapctl.processing.pipeline.product_changes import NewRules
 
 _NAME = "a word of letters, digits, - and _"
@@ -138,7 +139,13 @@ def import_rules(ctx: click.Context, file: Path, name: str | None, put_in_force:
 
 
 @params.command(name="set")
-@click.argument("settings", metavar="STEP.NAME=VALUE...", nargs=-1, required=True)
+@click.argument("settings", metavar="STEP.NAME=VALUE...", nargs=-1)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Values from HAP's JSON for AstroDrizzle, a .cfg, or TOML; single ones come after them.",
+)
 @click.option("--detector", "detectors", metavar="NAME", multiple=True, help="WFC, HRC, SBC, UVIS, IR or PC.")
 @click.option("--level", "levels", metavar="LEVEL", multiple=True, help="exposure, filter, total or layer.")
 @click.option("--filter", "filters", metavar="NAME", multiple=True, help="A filter, or a pattern (f6*).")
@@ -158,6 +165,7 @@ def import_rules(ctx: click.Context, file: Path, name: str | None, put_in_force:
 def set_rule(
     ctx: click.Context,
     settings: tuple[str, ...],
+    file: Path | None,
     rule: str | None,
     name: str | None,
     no_activate: bool,
@@ -173,13 +181,15 @@ def set_rule(
     hapctl params set --detector WFC --level filter final.pixfrac=0.6
     hapctl params set --visit j8bt06 cosmic_rays.snr="5 4" cosmic_rays.grow=1
     hapctl params set --detector IR final.bits=16 --no-activate --name no-blobs
+    hapctl params set --detector WFC --level filter --from acs_wfc_astrodrizzle_any_n2.json
     """
     from hapctl.cli.settings import open_from
     from hapctl.processing.pipeline.product_changes import own_name, rule_of
 
-    new_rule = rule_of(
-        settings, {key: value for key, value in conditions.items() if value not in (None, ())}, rule
-    )
+    if not settings and file is None:
+        raise click.UsageError("say what to set: STEP.NAME=VALUE, or --from FILE", ctx)
+    given = {key: value for key, value in conditions.items() if value not in (None, ())}
+    new_rule = rule_of(settings, given, rule, _values(file))
     _, catalog = open_from(ctx)
     row, rules = _named(catalog, None)
     chosen = _checked_name(name or ("custom" if own_name(row.name) else row.name))
@@ -236,6 +246,18 @@ def diff(ctx: click.Context, first: str, second: str | None, as_json: bool) -> N
         print_json({"added": found.added, "removed": found.removed, "changed": found.changed})
     else:
         print_difference(found)
+
+
+def _values(file: Path | None) -> "tuple[Change, ...]":
+    """The values of a file; what of it is left out is told."""
+    if file is None:
+        return ()
+    from hapctl.processing.imaging.product_rules_import import import_values
+
+    found = import_values(file)
+    for note in found.notes:
+        say(f"hapctl: {note}")
+    return found.changes
 
 
 def _named(catalog: "Catalog", name: str | None) -> "tuple[PolicyRow, ProductRules]":

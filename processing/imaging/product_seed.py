@@ -4,7 +4,8 @@ The values are those of HAP's parameter files (hap_reference 3.5 to 3.7 and 4.6)
 of a detector accepts the flags that its filter products accept, for image and sky (HAP: 96 against 64 on
 HRC, 96 against 352 on UVIS before 2012-11-08); a layer of a single IR, SBC or WFPC2 exposure leaves out the
 flags that its filter product leaves out (HAP: none); and ``grow`` is a radius (HAP's 1 means none). Sky is
-matched everywhere: of a single exposure nothing is then subtracted, as in HAP, but its sky is known.
+matched everywhere, of WFPC2, too (HAP: localmin): of a single exposure nothing is then subtracted, as in
+HAP, but its sky is known.
 WFC3/IR accepts flag 512 (blobs), as HAP does: a blob dims a pixel by some per cent, which its flat field
 mostly makes good, and rejecting it would leave holes in undithered images; ``hapctl params set --detector
 IR final.bits=16`` leaves them out. Persistence has no flag: files that mark it do so with bits that are

@@ -9,7 +9,7 @@ from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.parameters import DRIZZLE
 from hapctl.processing.imaging.product_rules import ProductRule, ProductRules, rules_from_content
 from hapctl.processing.imaging.product_seed import hap_rules
-from hapctl.processing.parameter_file import parse_setting
+from hapctl.processing.parameter_file import Change, parse_setting
 from hapctl.processing.pipeline.policy_effects import policy_effect
 from hapctl.processing.pipeline.product_policies import (
     OWN_NAME,
@@ -61,7 +61,12 @@ def own_name(name: str) -> bool:
     return name.partition("@")[0] == OWN_NAME
 
 
-def rule_of(settings: Sequence[str], conditions: Mapping[str, Any], name: str | None = None) -> ProductRule:
+def rule_of(
+    settings: Sequence[str],
+    conditions: Mapping[str, Any],
+    name: str | None = None,
+    before: Sequence[Change] = (),
+) -> ProductRule:
     """Return a rule from ``step.name=value`` texts and conditions.
 
     Parameters
@@ -71,17 +76,19 @@ def rule_of(settings: Sequence[str], conditions: Mapping[str, Any], name: str | 
         By the names of `Condition`.
     name : str, optional
         By default made of conditions and settings.
+    before : sequence of Change
+        Values from a file; the settings come after them.
 
     Raises
     ------
     UsageProblemError
         Something in it will not do.
     """
-    changes = [parse_setting(DRIZZLE, text) for text in settings]
+    changes = [*before, *(parse_setting(DRIZZLE, text) for text in settings)]
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in conditions.items()}
     words = [f"{key} {_words(value)}" for key, value in given.items()]
     document = {
-        "name": name or f"{', '.join(words) or 'all'}: {', '.join(settings)}",
+        "name": name or f"{', '.join(words) or 'all'}: {', '.join(settings) or 'values of a file'}",
         **given,
         "set": {one.parameter.full_name: "none" if one.value is None else one.value for one in changes},
     }

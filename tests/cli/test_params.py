@@ -103,6 +103,16 @@ def test_a_rule_for_other_products_changes_none(made: Runner, params: Runner) ->
     assert stale(made) == set()
 
 
+def test_a_rule_takes_its_values_from_a_file_of_hap(made: Runner, params: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "acs_wfc_astrodrizzle.json"
+    file.write_text('{"STEP 7: FINAL": {"final_kernel": "turbo", "final_bits": "336", "final_units": "counts"}}')
+    said = params("set", "--level", "total", "--from", file, "final.pixfrac=0.9")
+    assert "final.units" in said.stderr
+    assert stale(made) == {TOTAL}
+    (rule,) = params("diff", "hap", "--json").json()["added"].values()
+    assert rule["set"] == {"final.kernel": "turbo", "final.bits": 336, "final.pixfrac": 0.9}
+
+
 def test_rules_go_out_and_in_as_a_file(made: Runner, params: Runner, tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text(params("export").stdout)
