@@ -84,3 +84,14 @@ def product_lineage(connection: Connection, name: str) -> list[dict[str, Any]]:
     product_id = show_product(connection, name)["product_id"]
     rows = execute(connection, "lineage_of_product", {"product_id": product_id})
     return [dict(row) for row in rows.mappings()]
+
+
+def claimed_inputs(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Return what an imported product in force says went in, chip by chip; empty for one made here.
+
+    Raises
+    ------
+    NotInCatalogError, CatalogUsageError
+        As `show_product`.
+    """
+    return list(show_product(connection, name)["claimed_inputs"])

@@ -19,21 +19,21 @@ def lineage(ctx: click.Context, name: str, dot: bool, as_json: bool) -> None:
     hapctl product lineage hst_9019_09_acs_hrc_total_j8bt09_drz.fits
     hapctl product lineage hst_9019_09_acs_hrc_total_j8bt09_drz.fits --dot | dot -Tsvg > lineage.svg
     """
-    from hapctl.archive.product_reports import product_lineage
+    from hapctl.archive.product_reports import claimed_inputs, product_lineage
     from hapctl.cli.settings import open_from
 
     if dot and as_json:
         raise click.UsageError("--dot and --json are two forms of the answer: give one", ctx)
     _, catalog = open_from(ctx)
     with catalog.begin() as connection:
-        rows = product_lineage(connection, name)
+        rows, claims = product_lineage(connection, name), claimed_inputs(connection, name)
     if as_json:
-        print_json({"product": name, "inputs": rows})
+        print_json({"product": name, "inputs": rows, "claimed_inputs": claims})
     elif dot:
-        click.echo("\n".join(dot_lines(rows)))
+        click.echo("\n".join(claim_lines(name, claims) if claims else dot_lines(rows)))
     else:
-        for row in rows:
-            click.echo("\n".join(_lineage_lines(row)))
+        lines = [line for row in rows for line in _lineage_lines(row)]
+        click.echo("\n".join([*lines, *map(_claim_line, claims)]))
 
 
 def _lineage_lines(row: Mapping[str, Any]) -> list[str]:
@@ -50,6 +50,35 @@ def _lineage_lines(row: Mapping[str, Any]) -> list[str]:
     if row["mask_id"] is not None:
         lines.append(f"  mask sha256 {row['mask_sha256']}, of run {row['mask_run_id']}")
     return lines
+
+
+def _claim_line(claim: Mapping[str, Any]) -> str:
+    """Return what a product of another pipeline says of an input, and whether the catalog knows it."""
+    known = "in the catalog" if claim["exposure_known"] else "not in the catalog"
+    if claim["exposure_known"] and not claim["solution_known"]:
+        known += ", its solution is not"
+    part = f"[sci,{claim['extver']}]" if claim["extver"] else ""
+    return f"{claim['file']}{part}  {claim['wcsname'] or 'no WCSNAME'}, as it claims ({known})"
+
+
+def claim_lines(name: str, claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a directed graph, from an imported product to what it claims went in.
+
+    Parameters
+    ----------
+    name : str
+    claims : sequence of mapping
+        From `hapctl.archive.product_reports.claimed_inputs`.
+    """
+    yield "digraph lineage {"
+    yield "  rankdir=LR;"
+    yield '  node [shape=box, fontname="sans-serif"];'
+    yield f"  product [label={_quoted(name)}];"
+    for number, claim in enumerate(claims):
+        part = f"[sci,{claim['extver']}]" if claim["extver"] else ""
+        yield f"  claim{number} [label={_quoted(claim['file'] + part + chr(10) + claim['wcsname'])}];"
+        yield f'  product -> claim{number} [label="claims"];'
+    yield "}"
 
 
 def dot_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

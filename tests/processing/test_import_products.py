@@ -149,7 +149,11 @@ def test_imported_products_are_linked_listed_and_never_stale(
     assert known == [(True, True)] * 3 + [(False, False)]
     listed = run_hapctl("product", "list", "--json").json()["products"]
     assert {row["kind"] for row in listed} == {"association", "total"}
-    assert run_hapctl("product", "lineage", "jhap01010_drc.fits").exit_code == 0
+    lineage = run_hapctl("product", "lineage", "jhap01010_drc.fits").stdout.splitlines()
+    assert lineage[1] == f"jhap01a0q_flc.fits[sci,2]  {name}, as it claims (in the catalog)"
+    assert lineage[3] == "ibzz01abq_flt.fits[sci,1]  IDC_other, as it claims (not in the catalog)"
+    graph = run_hapctl("product", "lineage", "jhap01010_drc.fits", "--dot").stdout
+    assert graph.count('[label="claims"]') == 4
     assert run_hapctl("mosaic", "--visit", VISIT).exit_code == 0
     assert stale_names(catalog) == set()
     assert run_hapctl("mosaic", "--stale", "--dry-run", "--json").json()["targets"] == []
