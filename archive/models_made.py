@@ -287,6 +287,7 @@ product_file = Table(
     *required(Text, "kind", "path", "sha256"),
     *required(BigInteger, "size_bytes"),
     UniqueConstraint("product_id", "kind"),
+    Index("product_file_path", "path"),
 )
 product_file_check = Table(
     "product_file_check",
@@ -297,6 +298,13 @@ product_file_check = Table(
     *required(UTC, "checked"),
     *to("run.run_id", "run_id"),
     Index("product_file_check_file", "product_file_id", "product_file_check_id"),
+)
+product_file_kept = Table(
+    "product_file_kept",
+    METADATA,
+    Column("product_file_id", ForeignKey("product_file.product_file_id"), primary_key=True),
+    Column("path", Text, nullable=False, unique=True),
+    *to("run.run_id", "run_id"),
 )
 product_pending = Table(
     "product_pending",

@@ -58,3 +58,26 @@ def file_names_in_force(connection: Connection) -> dict[str, list[str]]:
 def products_of_files(connection: Connection, paths: Sequence[str]) -> list[int]:
     """Return the products in force that have one of these files."""
     return [int(row.product_id) for row in execute(connection, "products_of_files", {"paths": list(paths)})]
+
+
+@dataclass(frozen=True)
+class ReplacedFile:
+    """A file in whose place another is put."""
+
+    path: str
+    product_file_id: int
+    product_id: int
+    size_bytes: int
+
+
+def files_to_keep(connection: Connection, paths: Sequence[str]) -> list[ReplacedFile]:
+    """Return the files of products that were in force last at some paths."""
+    return [
+        ReplacedFile(**row) for row in execute(connection, "files_to_keep", {"paths": list(paths)}).mappings()
+    ]
+
+
+def record_kept(connection: Connection, run_id: int, product_file_id: int, path: str) -> None:
+    """Record where a file lies since another took its place."""
+    row = {"product_file_id": product_file_id, "path": path, "run_id": run_id}
+    execute(connection, "insert_file_kept", row)

@@ -60,6 +60,11 @@ _REQUEST = ("wcs_policy", "lookup_origin", "grid", *_CHOICES)
 @click.option(
     "--calibrated", is_flag=True, help="Of a visit: also its calibrated exposures, with the WCS in force."
 )
+@click.option(
+    "--keep-replaced",
+    is_flag=True,
+    help="Files of products that are replaced stay, in the folder 'replaced'.",
+)
 @click.option("--max-memory", metavar="SIZE", help="Refuse work predicted to need more, such as 2GB.")
 @click.option(
     "--lookup-origin", type=click.Choice(["hst", "fits"]), help="Where distortion lookup tables begin."
@@ -105,7 +110,7 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
         memory_limit=options["max_memory"],
         lookup_origin=options["lookup_origin"],
     )
-    choices = {name: options[name] for name in _CHOICES}
+    choices = {name: options[name] for name in ("keep_replaced", *_CHOICES)}
     how = execution_of(settings, options["workers"], options["scheduler"])
     chosen = shared(mosaic_options(settings, grid=options["grid"] or "native", **choices), settings, how)
     if stale:

@@ -147,7 +147,7 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
             tidy(Path(file["path"]))
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
     row = written_aside(shop, planned, masks, colours)
-    product_id = publish(shop.catalog, shop.run, row)
+    product_id = publish(shop.catalog, shop.run, row, keep_replaced=shop.options.keep_replaced)
     return result_of(planned, shop.options, "made", why, product_id, row.pixels_sha256)
 
 

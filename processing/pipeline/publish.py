@@ -2,7 +2,8 @@
 
 1. The files are written beside their final places, under hidden names, and synced.
 2. One transaction records the product and, as pending, what is to be moved where, with checksums.
-3. The files are renamed; what stood there before is kept as a hidden link.
+3. The files are renamed; what stood there before is kept as a hidden link, and on request as a file in the
+   folder ``replaced``, with the number of its product.
 4. One transaction puts the product in force and ends its pending.
 5. What stood there before is removed.
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.locks import advisory_lock
+from hapctl.archive.product_files import files_to_keep, record_kept
 from hapctl.archive.products import (
     NewFile,
     NewProduct,
@@ -33,6 +35,8 @@ from hapctl.processing.imaging.product_file import aside, file_sha256
 from hapctl.processing.pipeline.quarantine import finish_moves
 
 Move = Mapping[str, str]
+KEPT_FOLDER = "replaced"
+"""Beside products: files of those that were replaced, on request."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,25 @@ def tidy(path: Path) -> None:
     _backup(path).unlink(missing_ok=True)
 
 
-def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
-    """Put a product whose files lie aside in force; return its ``product_id``."""
+def publish(catalog: Catalog, run: Run, product: NewProduct, *, keep_replaced: bool = False) -> int:
+    """Put a product whose files lie aside in force; return its ``product_id``.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    run : Run
+    product : NewProduct
+    keep_replaced : bool
+        Files in whose place the new ones are put stay, in the folder ``replaced`` beside them.
+    """
+    kept = _kept_places(catalog, product) if keep_replaced else {}
     moves = [
         {
             "from": str(aside(Path(file.path))),
             "to": file.path,
             "backup": str(_backup(Path(file.path))),
             "sha256": file.sha256,
+            **kept.get(file.path, {}),
         }
         for file in product.files
     ]
@@ -78,6 +93,19 @@ def publish(catalog: Catalog, run: Run, product: NewProduct) -> int:
     _move(moves)
     _put_in_force(catalog, run, product_id, moves)
     return product_id
+
+
+def _kept_places(catalog: Catalog, product: NewProduct) -> dict[str, dict[str, str]]:
+    """Return where the files of the product before go, by path; what is not as it was written is not kept."""
+    with catalog.begin() as connection:
+        found = files_to_keep(connection, [file.path for file in product.files])
+    places = {}
+    for file in found:
+        path = Path(file.path)
+        if path.is_file() and path.stat().st_size == file.size_bytes:
+            place = path.parent / KEPT_FOLDER / f"{path.stem}_{file.product_id}{path.suffix}"
+            places[file.path] = {"kept": str(place), "kept_file": str(file.product_file_id)}
+    return places
 
 
 def settle_pending(catalog: Catalog, run: Run) -> Settled:
@@ -122,6 +150,8 @@ def _undo(move: Move) -> None:
     elif _is_there(Path(move["to"]), move):
         Path(move["to"]).unlink()
     Path(move["from"]).unlink(missing_ok=True)
+    if "kept" in move:
+        Path(move["kept"]).unlink(missing_ok=True)
 
 
 def _is_there(path: Path, move: Move) -> bool:
@@ -134,8 +164,20 @@ def _move(moves: Sequence[Move]) -> None:
             continue  # moved before the run was killed
         if Path(move["to"]).exists() and not Path(move["backup"]).exists():
             _keep(Path(move["to"]), Path(move["backup"]))
+        if "kept" in move:
+            _keep_replaced(Path(move["backup"]), Path(move["kept"]))
         os.replace(move["from"], move["to"])
     _sync_folders(moves)
+
+
+def _keep_replaced(backup: Path, place: Path) -> None:
+    """Keep a file that is replaced; a half-made copy never stands under its name."""
+    if place.exists() or not backup.exists():
+        return
+    place.parent.mkdir(exist_ok=True)
+    aside(place).unlink(missing_ok=True)
+    _keep(backup, aside(place))
+    os.replace(aside(place), place)
 
 
 def _keep(path: Path, backup: Path) -> None:
@@ -148,6 +190,9 @@ def _keep(path: Path, backup: Path) -> None:
 def _put_in_force(catalog: Catalog, run: Run, product_id: int, moves: Sequence[Move]) -> None:
     with catalog.begin() as connection:
         put_product_in_force(connection, run.id, product_id)
+        for move in moves:
+            if "kept" in move:
+                record_kept(connection, run.id, int(move["kept_file"]), move["kept"])
     drop_backups(moves)
 
 
@@ -158,5 +203,7 @@ def drop_backups(moves: Sequence[Move]) -> None:
 
 
 def _sync_folders(moves: Sequence[Move]) -> None:
-    for folder in sorted({os.path.dirname(move["to"]) for move in moves}):
-        sync_folder(Path(folder))
+    places = [move[name] for move in moves for name in ("to", "kept") if name in move]
+    for folder in sorted({os.path.dirname(place) for place in places}):
+        if os.path.isdir(folder):
+            sync_folder(Path(folder))

@@ -271,6 +271,56 @@ def test_products_are_listed_shown_and_traced(run: Runner, catalog: Catalog) -> 
         subprocess.run(["dot", "-Tsvg"], input=graph, text=True, check=True, capture_output=True)
 
 
+def test_replaced_products_keep_their_files_on_request(run: Runner, catalog: Catalog, home: Path) -> None:
+    total = home / "products" / "hst_90001_01_acs_wfc_total_jhap01_drc.fits"
+    before, product_id = total.read_bytes(), product_in_force_at(catalog, total)
+    realign(catalog, {"jhap01a0q": 40.0})
+    good(run("mosaic", "--stale", "--visit", "jhap01", "--keep-replaced"))
+    kept = total.parent / "replaced" / f"{total.stem}_{product_id}.fits"
+    assert kept.read_bytes() == before != total.read_bytes()
+    assert len(list(kept.parent.iterdir())) == 4 + 4 + 2  # products, their pictures, headerlets of exposures
+    shown = good(run("product", "show", total, "--history", "--json")).json()
+    assert [str(kept), str(kept.with_suffix(".png"))] == shown["history"][1]["files"]
+    assert not stale_names(catalog) & FIRST
+    realign(catalog, {"jhap01a0q": 50.0})
+    good(run("mosaic", "--stale", "--visit", "jhap01"))  # not asked for: not kept
+    history = good(run("product", "show", total, "--history", "--json")).json()["history"]
+    assert [one["files"] is None for one in history] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "moment", ["_keep_replaced", "_sync_folders", "put_product_in_force", "drop_backups"]
+)
+def test_a_run_killed_while_it_keeps_what_it_replaces_leaves_the_old_product_or_the_new(
+    run: Runner, catalog: Catalog, home: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    total = home / "products" / "hst_90001_01_acs_wfc_total_jhap01_drc.fits"
+    before, product_id = total.read_bytes(), product_in_force_at(catalog, total)
+    total.unlink()
+    total.write_bytes(before)  # a file of its own, so that what is kept can't be a link into a fixture
+    realign(catalog, {"jhap01a0q": 40.0})
+
+    def killed(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"hapctl.processing.pipeline.publish.{moment}", killed)
+        assert run("mosaic", "--stale", "--visit", "jhap01", "--keep-replaced").exit_code == 70
+    good(run("mosaic", "--stale", "--visit", "jhap01", "--keep-replaced"))
+    assert not stale_names(catalog) & FIRST
+    assert run("product", "verify", "--all").exit_code == 0
+    kept = total.parent / "replaced" / f"{total.stem}_{product_id}.fits"
+    assert kept.read_bytes() == before
+    recorded = {row[0] for row in rows(catalog, "SELECT path FROM product_file_kept")}
+    assert recorded == {str(path) for path in kept.parent.iterdir()}
+    assert not [path for path in total.parent.iterdir() if path.name.startswith(".")]
+
+
+def product_in_force_at(catalog: Catalog, path: Path) -> int:
+    question = "SELECT product_id FROM current_product WHERE path = :path"
+    return int(rows(catalog, question, path=str(path))[0][0])
+
+
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _ATTRIBUTES = rf"\[\w+=(?:\w+|{_STRING})(?:, \w+=(?:\w+|{_STRING}))*\]"
 

@@ -62,6 +62,7 @@ CHECKS: list[Case] = [
         product="name",
         product_exclusion="code reason",
         product_file="path",
+        product_file_kept="path",
         file_change="path description",
         alignment_group="scope_name",
     ),
