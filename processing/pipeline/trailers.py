@@ -79,15 +79,23 @@ def trailer_text(catalog: Catalog, product_id: int) -> str:
 def write_manifest(
     catalog: Catalog, folder: Path, *, visit: str | None = None, tile: str | None = None
 ) -> Path | None:
-    """Write the manifest of a visit or tile in a folder of products; return where, None without products."""
+    """Write the manifest of a visit or tile in a folder of products, unless it says all that already.
+
+    Returns
+    -------
+    Path or None
+        Where it lies; None without products.
+    """
     with catalog.begin() as connection:
         products = files_of_target(connection, str(folder), visit=visit, tile=tile)
     if not products:
         return None
     name = visit_manifest_name(products[0].instrument, visit) if visit else tile_manifest_name(str(tile))
     files = [file for one in products for file in (*one.files, trailer_name(one.name))]
-    write_whole(folder / name, "".join(f"{file}\n" for file in files))
-    return folder / name
+    path, content = folder / name, "".join(f"{file}\n" for file in files)
+    if not (path.is_file() and path.read_text() == content):
+        write_whole(path, content)
+    return path
 
 
 def write_logs(
