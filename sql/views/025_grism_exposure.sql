@@ -42,7 +42,8 @@ CROSS JOIN LATERAL (
               WHERE (d.visit, d.detector) = (f.visit, f.detector)
                 AND NOT EXISTS (
                     SELECT FROM wcs_solution t
-                    WHERE (t.exposure_id, t.wcsname) = (d.exposure_id, o.wcsname) AND t.problem IS NULL))
+                    WHERE (t.exposure_id, t.wcsname) = (d.exposure_id, o.wcsname) AND t.problem IS NULL
+                    OFFSET 0))  -- looked up by index for each, not hashed from all solutions
         UNION ALL
         SELECT f.active_id, 3
     ) common
