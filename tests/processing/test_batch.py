@@ -1,6 +1,11 @@
 """Batches of units: order, failures, memory, workers that are killed, and what the catalog says of it."""
 
-from collections.abc import Iterator
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fake_units import act, logged, unit
+from support.mosaics import rows
 from support.servers import cloned_database
 
 
@@ -180,6 +186,48 @@ def test_a_batch_again_does_only_the_rest(shared_catalog: Catalog, tmp_path: Pat
         "failed",
     ]
     assert [one.status for one in done(shared_catalog, tmp_path, units()).values()] == ["unchanged", "done"]
+
+
+BATCH_APART = """
+import signal, sys
+from pathlib import Path
+from hapctl.archive.database import open_catalog
+from hapctl.processing.pipeline.batch import Execution, run_batch
+from support.fake_units import act, unit
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, stop)
+url, folder = sys.argv[1], Path(sys.argv[2])
+units = [unit(f"u{n}", seconds=60, record=True) for n in range(3)]
+run_batch(open_catalog(url), units, Execution(folder, workers=2), command="mosaic", action=act)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_in_order_with_the_command(
+    database_url: str, tmp_path: Path, how: signal.Signals
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", BATCH_APART, database_url, str(tmp_path)]
+    catalog = open_catalog(database_url)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: rows(catalog, "SELECT count(*) FROM run WHERE command = 'mosaic'") == [(2,)])
+        process.send_signal(how)
+        assert process.wait(60) != 0
+    wait_until(lambda: last(catalog).counts == {"abandoned": 3})
+    found = rows(catalog, "SELECT command, outcome FROM run_status ORDER BY run_id")
+    assert found[1:] == [("mosaic", "interrupted")] * 2
+    assert found[0] == ("batch", "interrupted" if how == signal.SIGTERM else "abandoned")
+    catalog.close()
+
+
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def state(name: str, state: str, seconds: float | None, predicted: float | None) -> UnitState:
