@@ -1,32 +1,81 @@
 """Recalls: all that came of something bad is out of use, waits for a rebuild, and can be given back."""
 
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from hapctl.archive.database import Catalog
-from support.commands import Result, Runner
+from astropy.io import fits
+from hapctl.archive.database import Catalog, open_catalog
+from hapctl.archive.server import ADMIN_ROLE, EmbeddedServer
+from sqlalchemy import make_url
+from support.commands import Result, Runner, run_here
 from support.mosaics import active_solution, realign, rows, small_visit, stale_names
+from support.servers import cloned_database
 
 VISIT = "jhap01"
 FIRST, SECOND = "jhap01a0q", "jhap01a1q"
 NAME = "IDC_hapsim01j-FIT_SVM_GAIADR3"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Products of two exposures that an alignment moved: a database and a home to start from."""
+
+    files: list[Path]
+    database: str
+    home: Path
+    kept: Path
+
+
 @pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return list(small_visit(tmp_path_factory.mktemp("field"), chip_shape=(128, 200)).files)
+def prepared(tmp_path_factory: pytest.TempPathFactory, database_server: EmbeddedServer) -> Iterator[Prepared]:
+    folder = tmp_path_factory.mktemp("recall")
+    files = list(small_visit(folder / "field", chip_shape=(128, 200)).files)
+    home, kept = folder / "home", folder / "kept"
+    with cloned_database(database_server) as url:
+        for arguments in (("ingest", *files), (), ("mosaic", "--visit", VISIT)):
+            if arguments:
+                assert run_here(("--home", home, "--database", url, *arguments)).exit_code == 0
+                continue
+            catalog = open_catalog(url)
+            realign(catalog, {FIRST: 10.0, SECOND: 10.0})
+            catalog.close()
+        name = str(make_url(url).database)
+        with psycopg.connect(database_server.url(ADMIN_ROLE, "postgres"), autocommit=True) as connection:
+            question = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(question, (name,))  # a template must be in nobody's use
+        shutil.copytree(home, kept)
+        yield Prepared(files, name, home, kept)
 
 
 @pytest.fixture
-def made(field: list[Path], run_hapctl: Runner, catalog: Catalog) -> Runner:
-    """Products of two exposures, one of them put elsewhere by an alignment."""
-    assert run_hapctl("ingest", *field).exit_code == 0
-    realign(catalog, {FIRST: 10.0, SECOND: 10.0})
-    assert run_hapctl("mosaic", "--visit", VISIT).exit_code == 0
+def database_url(prepared: Prepared, database_server: EmbeddedServer) -> Iterator[str]:
+    with cloned_database(database_server, template=prepared.database) as url:
+        yield url
+
+
+@pytest.fixture
+def hapctl_home(prepared: Prepared, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Path:
+    shutil.rmtree(prepared.home)
+    shutil.copytree(prepared.kept, prepared.home)
+    monkeypatch.setenv("HAPCTL_HOME", str(prepared.home))
+    return prepared.home
+
+
+@pytest.fixture
+def field(prepared: Prepared) -> list[Path]:
+    return prepared.files
+
+
+@pytest.fixture
+def made(run_hapctl: Runner) -> Runner:
     return run_hapctl
 
 
@@ -153,7 +202,9 @@ def test_a_bad_file_keeps_its_exposure_out_until_a_good_one_comes(
     assert same["status"] == "unchanged"
     assert same["reason"].startswith("its content is recalled: recall 1 (trailed)")
     good = tmp_path / field[0].name
-    good.write_bytes(field[0].read_bytes() + bytes(2880))  # another content of the same date
+    with fits.open(field[0]) as hdus:  # another content of the same date
+        hdus[0].header["HISTORY"] = "delivered again"
+        hdus.writeto(good, output_verify="ignore")
     taken = made("ingest", good, "--json").json()["files"][0]
     assert taken["status"] == "updated", taken
     report = made("mosaic", "--stale", "--all", "--json")
