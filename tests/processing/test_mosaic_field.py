@@ -1,6 +1,7 @@
 """Mosaics of chosen fields, layers of the whole tile, and layers split by epoch and proposal."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -242,4 +243,20 @@ def test_compressed_layers_have_the_same_pixels_and_are_made_once(ingested: Runn
     assert again["status"] == "unchanged"
     (rounded,) = made(ingested, *arguments, "--compress", "rice").values()
     assert rounded["pixels_sha256"] != plain["pixels_sha256"]
+    rebuilt = ingested("product", "rebuild", rounded["product_id"], "--json")
+    assert rebuilt.exit_code == 0, rebuilt.stderr
+    assert rounded["pixels_sha256"] in rebuilt.stdout
+    assert stale_names(catalog) == set()
+
+
+def test_two_operators_make_a_field_once(
+    ingested: Runner, run_hapctl_apart: Runner, catalog: Catalog
+) -> None:
+    command = ("mosaic", "--center", *CENTRE, "--size", "0.2", "--wcs-policy", "any", "--json")
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run_hapctl_apart, *command) for _ in range(2)]
+        results = [one.result() for one in both]
+    assert [one.exit_code for one in results] == [0, 0], results
+    assert sorted(one.json()["products"][0]["status"] for one in results) == ["made", "unchanged"]
+    assert rows(catalog, "SELECT count(*) FROM product") == [(1,)]
     assert stale_names(catalog) == set()
