@@ -4,7 +4,8 @@ The sensitivity of ACS and WFC3/UVIS changes with time, and so does PHOTFLAM (it
 recalibration changes it, too. Averaging PHOTFLAM alone, as AstroDrizzle does, is right only where all
 exposures overlap: a pixel seen by one epoch is off by the difference. So the electrons of each exposure are
 multiplied by its PHOTFLAM over the mean by exposure time, which then holds for every pixel of the product.
-Exposures of one PHOTFLAM are multiplied by exactly 1.
+Exposures of one PHOTFLAM are multiplied by exactly 1, and so are all of a filter where one has none (it was
+not calibrated): they are combined in electrons, and their product then has no photometry.
 """
 
 import math
@@ -57,8 +58,8 @@ def on_one_scale(members: Sequence[FluxMember]) -> list[FluxScale]:
     Returns
     -------
     list of FluxScale
-        In the order of the members; of a group that can't be brought together, and of one without any
-        PHOTFLAM, as they are.
+        In the order of the members; of a group that can't be brought together, and of one where a PHOTFLAM
+        is not known, as they are.
     """
     common = {name: _mean(group) for name, group in _groups(members).items() if not _problem(group)}
     return [_brought(one, common.get(one.group, math.nan)) for one in members]
@@ -70,8 +71,7 @@ def check_epochs(members: Sequence[FluxMember]) -> None:
     Raises
     ------
     RefusedError
-        In a group some have a PHOTFLAM and others none, or they differ by more than `LARGEST_RATIO`. Names
-        an exposure.
+        Those of a group differ by more than `LARGEST_RATIO`. Names an exposure.
     """
     for group in _groups(members).values():
         if problem := _problem(group):
@@ -89,14 +89,7 @@ def _groups(members: Sequence[FluxMember]) -> Mapping[tuple[str, ...], list[Flux
 
 def _problem(group: Sequence[FluxMember]) -> str:
     """Say why exposures can't be brought together; nothing where they can."""
-    known = [one for one in group if math.isfinite(one.sensitivity)]
-    unknown = [one for one in group if one not in known]
-    if known and unknown:
-        return (
-            f"{unknown[0].name}: no PHOTFLAM, which {known[0].name} has: "
-            "they can't be brought to one flux scale"
-        )
-    known.sort(key=lambda one: one.sensitivity)
+    known = sorted((one for one in group if math.isfinite(one.sensitivity)), key=lambda one: one.sensitivity)
     if known and known[-1].sensitivity > LARGEST_RATIO * known[0].sensitivity:
         ratio = known[-1].sensitivity / known[0].sensitivity
         return (
@@ -107,7 +100,10 @@ def _problem(group: Sequence[FluxMember]) -> str:
 
 
 def _mean(group: Sequence[FluxMember]) -> float:
+    """Mean PHOTFLAM by exposure time; NaN where one is not known."""
     values = [one.sensitivity for one in group]
+    if not all(map(math.isfinite, values)):
+        return math.nan
     if min(values) == max(values):
         return values[0]
     weights = [one.exposure_time for one in group]
