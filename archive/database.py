@@ -63,6 +63,17 @@ class Catalog:
         ):
             yield connection
 
+    def url_elsewhere(self) -> str:
+        """Return a URL that says what the libpq variables of this process say besides, but for a password."""
+        url = self.engine.url
+        if url.host or "host" in url.query or "service" in url.query:
+            return self.url
+        with self.connect() as connection:
+            found = connection.connection.driver_connection.info  # type: ignore[union-attr]  # it is open
+        known = {"host": found.host, "port": str(found.port), "dbname": found.dbname, "user": found.user}
+        named = URL.create("postgresql", url.username, url.password, query={**known, **url.query})
+        return named.render_as_string(hide_password=False)
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

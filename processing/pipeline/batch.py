@@ -140,11 +140,10 @@ def _workers(
     if how.scheduler is not None:
         from hapctl.processing.pipeline.dask_workers import DaskWorkers, marked
 
-        with (
-            marked(how.home, run.id) as marker,
-            DaskWorkers(how.scheduler, Place(catalog.url, marker), observer.told) as cluster,
-        ):
-            yield cluster, Place(catalog.url, marker)
+        with marked(how.home, run.id) as marker:
+            place = Place(catalog.url_elsewhere(), marker)
+            with DaskWorkers(how.scheduler, place, observer.told) as cluster:
+                yield cluster, place
     elif how.workers > 1:
         with LocalWorkers(how.workers, how.memory_limit) as processes:
             yield processes, Place(catalog.url)

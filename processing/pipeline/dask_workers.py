@@ -6,6 +6,7 @@ a unit goes only to one that has what is predicted for it.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _LOOK_SECONDS = 1.0
+_WORKERS_SECONDS = 30.0
 _WAIT_FOR_WORKERS = 5.0
 
 
@@ -63,6 +65,8 @@ class DaskWorkers:
 
     def __init__(self, scheduler: str, place: Place, tell: Callable[[str], None]) -> None:
         self._scheduler = scheduler
+        self._tell = tell
+        self._looked = time.monotonic()
         self._client = _connected(scheduler)
         self._under_way: dict[int, tuple[Assignment, Future[UnitOutcome]]] = {}
         self._refused: dict[int, UnitOutcome] = {}
@@ -125,7 +129,7 @@ class DaskWorkers:
             try:
                 number = self._ended.get(timeout=_LOOK_SECONDS)
             except Empty:
-                self._check_scheduler()
+                self._check_cluster()
                 continue
             if number in self._refused:
                 return [(number, self._refused.pop(number))]
@@ -145,9 +149,13 @@ class DaskWorkers:
         message = " ".join(f"the worker can't work: {type(error).__name__}: {error}".split())
         return failure(assignment.unit, 4, message, "install the same hapctl for all workers")
 
-    def _check_scheduler(self) -> None:
+    def _check_cluster(self) -> None:
         if self._client.status != "running":
             raise self._gone()
+        if time.monotonic() - self._looked > _WORKERS_SECONDS:
+            self._looked = time.monotonic()
+            if not self._client.scheduler_info()["workers"]:
+                self._tell(f"no worker of {self._scheduler} is left; waiting for one")
 
     def _gone(self) -> ServiceUnavailableError:
         return ServiceUnavailableError(

@@ -17,7 +17,7 @@ from hapctl.archive.database import (
 from hapctl.archive.errors import CatalogUsageError, ServiceUnavailableError
 from hapctl.archive.schema import software_version
 from hapctl.archive.server import ADMIN_ROLE, EmbeddedServer
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 from support.commands import Runner
 
@@ -193,3 +193,25 @@ def test_who_may_not_create_a_database_is_told_who_may(
 def test_a_missing_role_is_no_missing_database(database_server: EmbeddedServer) -> None:
     with pytest.raises(ServiceUnavailableError, match='role "nobody_here" does not exist'):
         database_exists(database_server.url("nobody_here"))
+
+
+def test_a_url_for_elsewhere_says_what_the_variables_say(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(database_url)
+    monkeypatch.setenv("PGHOST", str(url.query["host"]))
+    monkeypatch.setenv("PGPORT", str(url.query["port"]))
+    monkeypatch.setenv("PGUSER", str(url.username))
+    monkeypatch.setenv("PGDATABASE", str(url.database))
+    named = open_catalog("postgresql://")
+    elsewhere = named.url_elsewhere()
+    named.close()
+    for variable in ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE"):
+        monkeypatch.delenv(variable)
+    opened = open_catalog(elsewhere)
+    with opened.connect() as connection:
+        assert connection.scalar(text("SELECT current_database()")) == url.database
+    opened.close()
+    opened = open_catalog(database_url)
+    assert opened.url_elsewhere() == database_url
+    opened.close()
