@@ -387,12 +387,15 @@ def products_left_behind(
     visit: str | None = None,
     tile: str | None = None,
     field: str | None = None,
+    split_by: str | None = None,
 ) -> list[ProductLeftBehind]:
     """Return the stale products of a visit, tile or field in a folder whose names are not planned.
 
-    A field is told by what the names of its mosaics begin with, after ``hst_``.
+    A field is told by what the names of its mosaics begin with, after ``hst_``. Of layers and mosaics only
+    those that are split in the same way are returned.
     """
-    parameters = {"folder": folder, "planned": list(planned), "visit": visit, "tile": tile, "field": field}
+    place = {"folder": folder, "visit": visit, "tile": tile, "field": field, "split_by": split_by or ""}
+    parameters = {**place, "planned": list(planned)}
     rows = connection.execute(_statement("products_left_behind"), parameters).mappings()
     return [ProductLeftBehind(**row) for row in rows]
 

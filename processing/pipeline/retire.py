@@ -44,7 +44,7 @@ def retire_left_behind(
         "tile": target.get("tile"),
         "field": target.get("field", {}).get("name"),
     }
-    found = products_left_behind(connection, folder, names, **place)
+    found = products_left_behind(connection, folder, names, **place, split_by=options.split_by)
     if run_id is None:
         return [_result(product, "to retire") for product in found]
     drop_recalled(connection, run_id, folder, names, **place)

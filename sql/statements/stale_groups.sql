@@ -4,7 +4,7 @@
 -- filters are optional.
 WITH made AS MATERIALIZED (
     SELECT c.product_id, c.kind, c.name, c.path, c.visit, c.sky_cell, c.sky_cell_id, k.folder, p.grid ->> 'field' AS field,
-           coalesce(p.request ->> 'split_by', '') AS split_by, NULL AS code, NULL AS reason
+           CASE WHEN c.visit IS NULL THEN coalesce(p.request ->> 'split_by', '') ELSE '' END AS split_by, NULL AS code, NULL AS reason
     FROM current_product c
     JOIN product p USING (product_id)
     JOIN product_key k ON k.product_key_id = p.product_key_id
@@ -14,7 +14,7 @@ WITH made AS MATERIALIZED (
       AND (CAST(:folder AS text) IS NULL OR k.folder = :folder)
     UNION ALL
     SELECT w.product_id, w.kind, w.name, w.path, w.visit, w.sky_cell, w.sky_cell_id, w.folder, p.grid ->> 'field',
-           coalesce(p.request ->> 'split_by', ''), w.code, w.reason
+           CASE WHEN w.visit IS NULL THEN coalesce(p.request ->> 'split_by', '') ELSE '' END, w.code, w.reason
     FROM product_awaiting_rebuild w
     JOIN product p USING (product_id)
     WHERE (CAST(:visits AS text[]) IS NULL AND CAST(:tiles AS text[]) IS NULL OR w.visit = ANY (CAST(:visits AS text[]))

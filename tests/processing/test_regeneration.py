@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from hapctl.archive.database import Catalog, open_catalog
 from hapctl.archive.server import EmbeddedServer
-from support.commands import Result, Runner, run_here
+from support.commands import Result, Runner, run_apart, run_here
 from support.mosaics import realign, rows, small_visit, stale_names
 from support.servers import cloned_database
 
@@ -239,6 +240,36 @@ def test_an_exposure_in_a_filter_that_a_tile_did_not_have_makes_a_new_layer(
     ]
     assert len(stale(run)[0]["products"]) == 1
     assert stale(run) == []
+
+
+def test_whole_layers_and_those_of_epochs_stand_side_by_side(run: Runner, catalog: Catalog) -> None:
+    tile = rows(catalog, "SELECT sky_cell FROM current_product WHERE kind = 'layer'")[0][0]
+    good(run("mosaic", "--tile", tile, "--wcs-policy", "any", "--split", "epoch"))
+    before = set(rows(catalog, "SELECT name FROM current_product WHERE kind = 'layer'"))
+    realign(catalog, {"jhap02a0q": 60.0})
+    plan = [one for one in stale(run, "--dry-run") if "tile" in one]
+    assert [one["request"]["split_by"] for one in plan] == [None, "epoch"]
+    assert {product["status"] for one in plan for product in one["products"]} == {"to make"}
+    good(run("mosaic", "--stale"))
+    assert stale_names(catalog) == set()
+    assert set(rows(catalog, "SELECT name FROM current_product WHERE kind = 'layer'")) == before
+
+
+def test_two_operators_remake_once(run: Runner, catalog: Catalog) -> None:
+    realign(catalog, {"jhap02a0q": 60.0})
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run_apart, ("mosaic", "--stale", "--json")) for _ in range(2)]
+        results = [one.result() for one in both]
+    assert [one.exit_code for one in results] == [0, 0], results
+    made = [
+        (target["output"], product["name"])
+        for one in results
+        for target in one.json()["targets"]
+        for product in target["products"]
+        if product["status"] == "made"
+    ]
+    assert len(made) == len(set(made)) == 5 + 5 + 1  # each once, whoever made it
+    assert stale_names(catalog) == set()
 
 
 def test_options_of_a_request_do_not_go_with_stale(run: Runner) -> None:
