@@ -513,11 +513,15 @@ def test_products_are_listed_shown_and_explained(ingested: Runner, catalog: Cata
     assert ingested("product", "show", "nothing.fits").exit_code == 3
 
 
-def test_other_software_makes_products_again_for_one_reason(
+def test_another_engine_makes_products_again_and_another_version_of_the_software_does_not(
     ingested: Runner, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mosaic(ingested, "--visit", "jhap01")
     monkeypatch.setattr("hapctl.processing.pipeline.build_product.version", lambda name: f"99 of {name}")
+    assert {one["status"] for one in mosaic(ingested, "--visit", "jhap01").values()} == {"unchanged"}
+    assert stale_names(catalog) == set()
+    for module in ("planned", "product_policies"):
+        monkeypatch.setattr(f"hapctl.processing.pipeline.{module}.ENGINE", 99)
     planned = ingested("mosaic", "--visit", "jhap01", "--dry-run", "--json").json()["products"]
     made = mosaic(ingested, "--visit", "jhap01")
     changed = "under the policy of products in force its parameters, masks or software are others"
