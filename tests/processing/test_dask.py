@@ -12,7 +12,9 @@ from hapctl.archive.errors import NotInCatalogError, ServiceUnavailableError
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.pipeline.batch import Execution, run_batch
 from hapctl.processing.pipeline.units import UnitOutcome, WorkUnit
+from support.commands import run_here
 from support.fake_units import act, logged, unit
+from support.mosaics import small_visit
 from support.servers import Watchdog
 
 pytest.importorskip("distributed", reason="no Dask here: pip install 'hapctl[dask]'")
@@ -35,7 +37,7 @@ def remote(url: str) -> Iterator[Catalog]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[DaskCluster]:
-    with dask_cluster(2, "--resources", "memory=1000") as found:
+    with dask_cluster(2, "--resources", "memory=1e9") as found:
         yield found
 
 
@@ -59,8 +61,8 @@ def test_a_cluster_does_units_in_order_of_need_with_memory_asked_of_workers(
     remote: Catalog, tmp_path: Path, cluster: DaskCluster
 ) -> None:
     log = tmp_path / "log"
-    units = [unit(f"u{n}", memory=800, log=log, seconds=0.2, record=True) for n in range(4)]
-    units += [unit("last", ["u0", "u3"], log=log), unit("too_large", memory=1001)]
+    units = [unit(f"u{n}", memory=800_000_000, log=log, seconds=0.2, record=True) for n in range(4)]
+    units += [unit("last", ["u0", "u3"], log=log), unit("too_large", memory=1_001_000_000)]
     found = done(remote, tmp_path / "home", units, cluster)
     assert [one.status for one in found.values()] == ["done"] * 5 + ["failed"]
     assert (found["too_large"].exit_code, "no Dask worker has more" in found["too_large"].message) == (
@@ -72,7 +74,7 @@ def test_a_cluster_does_units_in_order_of_need_with_memory_asked_of_workers(
     assert len({one.result["pid"] for one in found.values() if one.result}) == 2  # type: ignore[index]
     state = last(remote)
     assert (state.scheduler, state.counts) == (cluster.address, {"done": 5, "failed": 1})
-    assert all(one.predicted_memory_bytes == 800 for one in state.units[:4])
+    assert all(one.predicted_memory_bytes == 800_000_000 for one in state.units[:4])
     assert all(len(found[f"u{n}"].runs) == 1 for n in range(4))
 
 
@@ -89,6 +91,25 @@ def test_a_killed_worker_costs_only_its_unit_which_another_does(
     assert [one.status for one in done(remote, tmp_path / "home", units, cluster).values()] == [
         "unchanged"
     ] * 4
+
+
+def test_visits_go_from_files_to_products_on_a_cluster(
+    url: str, tmp_path: Path, cluster: DaskCluster, hapctl_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAPCTL_DATABASE_URL", url)
+    for number in (1, 2):
+        small_visit(tmp_path / str(number), visit=f"jhap0{number}", seed=number)
+    files = sorted(tmp_path.glob("*/*_flc.fits"))
+    ingested = run_here(("ingest", *files, tmp_path / "no.fits", "--scheduler", cluster.address, "--json"))
+    assert ingested.exit_code == 0, ingested.stderr
+    assert ingested.json()["counts"] == {"new": 4, "updated": 0, "unchanged": 0, "rejected": 1}
+    made = run_here(("mosaic", "--all", "--scheduler", cluster.address, "--json"))
+    assert made.exit_code == 0, made.stderr
+    products = [product for target in made.json()["targets"] for product in target["products"]]
+    assert len(products) == 8
+    assert all(Path(product["path"]).is_file() for product in products)
+    again = run_here(("mosaic", "--all", "--scheduler", cluster.address, "--json"))
+    assert again.json()["summary"]["counts"] == {"unchanged": 2}
 
 
 def test_workers_that_can_not_work_are_told_before_the_work(
