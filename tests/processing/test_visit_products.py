@@ -8,10 +8,13 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from hapctl.archive.database import Catalog
+from hapctl.processing.astrometry.headerlet import read_headerlet
+from hapctl.processing.astrometry.reading import read_solutions
+from hapctl.processing.astrometry.wcs_writing import same_linear
 from sqlalchemy import text
 from support.commands import Runner
 from support.data import data_file
-from support.mosaics import realign, rows, small_visit, stale_names
+from support.mosaics import active_solution, realign, rows, small_visit, stale_names
 
 HAP_CARDS = {
     # hap_reference 3.8: keyword, type
@@ -211,6 +214,7 @@ def test_exposures_have_headerlets_and_on_request_calibrated_files(
         return dict(rows(catalog, question))
 
     place = ("--visit", "ihap01", "--output", tmp_path)
+    realign(catalog, {"ihap01a0q": 40.0, "ihap01a1q": 40.0, "ihap01a2q": 40.0})
     mosaic(ingested, *place)
     assert kinds() == {"fits": 3, "preview": 3, "headerlet": 3}
     made = mosaic(ingested, *place, "--calibrated")
@@ -221,6 +225,10 @@ def test_exposures_have_headerlets_and_on_request_calibrated_files(
     with fits.open(copy, checksum=True) as hdus:
         assert hdus[0].header["FILENAME"] == copy.name
         assert hdus[0].header["ROOTNAME"] == "ihap01a0q"
+    solution = active_solution(catalog, "ihap01a0q")
+    assert solution.name.endswith("-FIT_SVM_GAIADR3")
+    assert same_linear(read_solutions(copy)[0].solution, solution)
+    assert same_linear(read_headerlet(copy.with_name(copy.name.replace("_flc", "_hlet"))), solution)
     (tmp_path / "hst_90001_01_wfc3_uvis_f606w_ihap01a0_hlet.fits").unlink()
     again = mosaic(ingested, *place, "--calibrated")
     assert [name for name, one in again.items() if one["status"] == "made"] == [
