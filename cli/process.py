@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from hapctl.cli.execution import execution_of, execution_options, shown_batch
+from hapctl.cli.execution import execution_of, execution_options, shared, shown_batch
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.summary import Ending, Failure, attempt, gravest, print_summary, summary_document
 from hapctl.cli.targets import chosen_visits, target_options, visit_choice
@@ -98,7 +98,7 @@ def process(
     )
     how = execution_of(settings, workers, scheduler)
     names = chosen_visits(catalog, settings, choice)
-    chosen = _options(settings, options)
+    chosen = _options(settings, how, options)
     if dry_run:
         found = _planned(catalog, names, chosen)
         layers = _planned_tiles(catalog, names, chosen) if tiles else {}
@@ -109,7 +109,7 @@ def process(
     return _report(found, layers, dry_run, as_json)
 
 
-def _options(settings: "Settings", options: dict[str, Any]) -> "ProcessOptions":
+def _options(settings: "Settings", how: "Execution", options: dict[str, Any]) -> "ProcessOptions":
     """Options of the steps; settings of the rule of acceptance begin with ``rule.``."""
     from hapctl.cli.align import align_options
     from hapctl.cli.mosaic import mosaic_options
@@ -119,7 +119,8 @@ def _options(settings: "Settings", options: dict[str, Any]) -> "ProcessOptions":
     rule = tuple(change for change in options["changes"] if change.startswith("rule."))
     others = tuple(product_setting(change) for change in options["changes"] if change not in rule)
     align = align_options(settings, options["catalog"], options["ladder"], options["offline"], rule, None)
-    return ProcessOptions(align, replace(mosaic_options(settings), settings=others))
+    mosaic = replace(mosaic_options(settings), settings=others)
+    return ProcessOptions(shared(align, settings, how), shared(mosaic, settings, how))
 
 
 def _planned(
