@@ -135,6 +135,7 @@ UNIQUE: dict[str, Row] = {
     "sky_cell_name_key": {},
     "product_key_folder_name_key": {},
     "product_file_product_id_kind_key": {},
+    "product_file_kept_path_key": {"product_file_id": 0},
     "exposure_file_current_one": {"during": in_force(EPOCH + DAY)},
     "archive_root_path_one": {"during": in_force(EPOCH + DAY)},
     "file_location_one": {"during": in_force(EPOCH + DAY)},
