@@ -91,9 +91,11 @@ def demo(ctx: click.Context, output: Path, as_json: bool) -> int:
     """Run the whole main job on a simulated visit.
 
     Two exposures in each of two filters are simulated with a wrong pointing, ingested, aligned to a Gaia-like
-    extract, and made into the products of the visit and of a sky tile; the catalog is asked three questions,
-    and the alignment is compared with the truth. Every step is a hapctl command that is shown. The demo has a
-    catalog of its own; running it again finds everything current.
+    extract, and made into the products of the visit and of a sky tile, with colour pictures. An exposure is
+    withdrawn and taken into use again: each time the catalog knows which products are stale, and only those
+    are made again, in the end bit for bit as they were. The catalog is asked three questions, and the
+    alignment is compared with the truth. Every step is a hapctl command that is shown. The demo has a catalog
+    of its own; running it again finds everything current, and leaves the withdrawal out.
 
     \b
     hapctl demo
@@ -125,7 +127,9 @@ def _perform(demonstration: Demonstration, ctx: click.Context) -> dict[str, Any]
     _ingest(demonstration)
     _load(demonstration, covers)
     _align(demonstration)
-    products = _mosaic(demonstration, covers)
+    products, pictures = _mosaic(demonstration, covers)
+    new = any(product["status"] == "made" for product in products)
+    cycle = _change(demonstration, products) if new else None
     questions = [_ask(demonstration, name) for name in _questions()]
     judged = _judge(demonstration, ctx)
     return {
@@ -133,6 +137,8 @@ def _perform(demonstration: Demonstration, ctx: click.Context) -> dict[str, Any]
         "visit": VISIT,
         "steps": demonstration.steps,
         "products": products,
+        "pictures": pictures,
+        "cycle": cycle,
         "questions": questions,
         "alignment": [_error(exposure) for exposure in judged],
         "worst_rms_mas": max(exposure.in_force.rms_mas for exposure in judged),
@@ -171,7 +177,8 @@ def _align(demonstration: Demonstration) -> None:
         demonstration.say(f"{visit['outcome']}: {visit['reason']}")
 
 
-def _mosaic(demonstration: Demonstration, covers: str) -> list[dict[str, Any]]:
+def _mosaic(demonstration: Demonstration, covers: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the products, and the paths of the pictures that show them best."""
     products = f"{demonstration.folder / 'products'}"
     made = demonstration.run(
         "Make the products of the visit", "mosaic", "--visit", VISIT, "--output", products
@@ -183,7 +190,53 @@ def _mosaic(demonstration: Demonstration, covers: str) -> list[dict[str, Any]]:
     demonstration.say(tile)
     layers = demonstration.run("Make the layers of the tile", "mosaic", "--tile", tile, "--output", products)
     _say_products(demonstration, layers["products"])
-    return [*made["products"], *layers["products"]]
+    for picture in layers["pictures"]:
+        demonstration.say(f"{picture['status']:8} colour    {Path(picture['path']).name}")
+    found = [*made["products"], *layers["products"]]
+    totals = [product["preview"] for product in found if product["kind"] == "total"]
+    return found, [*totals, *(picture["path"] for picture in layers["pictures"])]
+
+
+def _change(demonstration: Demonstration, products: list[dict[str, Any]]) -> dict[str, Any]:
+    """Withdraw an exposure and restore it; return what was stale, made again, and the same in the end."""
+    rootname = max(rootname for product in products for rootname in product["exposures"])
+    withdraw = ("exposure", "withdraw", rootname, "a satellite crossed it")
+    demonstration.run("Take an exposure out of use", *withdraw, accepted=(0, 1))
+    stale = ("mosaic", "--stale", "--all")
+    plan = demonstration.run("Ask what that makes stale, and why", *stale, "--dry-run")
+    _say_reasons(demonstration, plan)
+    without = demonstration.run("Make that again, and only that", *stale)
+    _say_products(demonstration, _remade(without))
+    demonstration.run("Take the exposure into use again", "exposure", "restore", rootname)
+    restored = demonstration.run("Make again what is stale now", *stale)
+    _say_products(demonstration, _remade(restored))
+    left = demonstration.run("Ask once more", *stale)
+    if not left["targets"]:
+        demonstration.say("nothing is stale")
+    before = {product["path"]: product["pixels_sha256"] for product in products}
+    now = {product["path"]: product["pixels_sha256"] for product in _remade(restored)}
+    same = [path for path in now if now[path] == before.get(path)]
+    demonstration.say(f"{len(same)} of {len(now)} products have the pixels they had at first, bit for bit")
+    return {
+        "exposure": rootname,
+        "stale": [product["name"] for product in _remade(plan)],
+        "made_without": [product["name"] for product in _remade(without) if product["status"] == "made"],
+        "made_again": [product["name"] for product in _remade(restored) if product["status"] == "made"],
+        "left": len(left["targets"]),
+        "same_pixels": len(same),
+    }
+
+
+def _remade(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [product for target in document["targets"] for product in target["products"]]
+
+
+def _say_reasons(demonstration: Demonstration, plan: dict[str, Any]) -> None:
+    for product in _remade(plan):
+        reasons = "; ".join(product["why"])
+        demonstration.say(
+            f"{product['status']:9} {product['kind']:9} {Path(product['path']).name}: {reasons}"
+        )
 
 
 def _say_products(demonstration: Demonstration, products: list[dict[str, Any]]) -> None:
@@ -250,9 +303,8 @@ def _show_end(demonstration: Demonstration, report: dict[str, Any]) -> None:
     console.print(f"\n[bold]Done in {report['seconds']:.0f} s[/bold]")
     demonstration.say(f"alignment against the truth: {report['worst_rms_mas']:.2f} mas rms at worst")
     demonstration.say("pictures:")
-    for product in report["products"]:
-        if product.get("preview") and product["kind"] in ("total", "layer"):
-            demonstration.say(f"  {product['preview']}")
+    for picture in report["pictures"]:
+        demonstration.say(f"  {picture}")
     demonstration.say(f"ask more: hapctl --home {demonstration.home} sql -c 'SELECT * FROM run_status'")
     if report["server_stopped"]:
         demonstration.say("the demo's PostgreSQL is stopped; the next command on its home starts it again")
