@@ -87,9 +87,11 @@ def check_relative(hapctl: Runner, catalog: Catalog) -> None:
 
 def check_visit_products(hapctl: Runner, catalog: Catalog) -> None:
     """Stars held out of the fit coincide to 3 mas on the products of the two exposures."""
-    result = hapctl("mosaic", "--visit", "j8bt06", "--json")
+    result = hapctl("process", "--visit", "j8bt06", "--json")
     assert result.exit_code == 0, result.stderr
-    products = result.json()["products"]
+    [visit] = result.json()["visits"]
+    assert [step["status"] for step in visit["steps"]] == ["current", "done", "done"]
+    products = visit["products"]
     assert sorted(product["kind"] for product in products) == ["exposure", "exposure", "filter", "total"]
     first, second = (Path(product["path"]) for product in products if product["kind"] == "exposure")
     offsets = MAS_PER_PIXEL * star_offsets(first, second, used_stars(catalog, "FIT_SVM_NONE"))
