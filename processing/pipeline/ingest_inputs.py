@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 _GLOB_CHARACTERS = frozenset("*?[")
 _ANY_DEPTH = re.compile(r"(^|/)\*\*(/|$)")
+_PRODUCT = re.compile(r"_dr[cz](_sci)?\.fits(\.gz)?$")
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 _Found = tuple[str, str]
@@ -141,7 +142,7 @@ def _files_in(folder: str, recursive: bool) -> Iterator[_Found]:
 def requests_for(
     connection: Connection, run_id: int, names: Sequence[str], files: Sequence[str]
 ) -> list[IngestRequest]:
-    """Give every file its archive root.
+    """Give every file its archive root; drizzled products come last.
 
     A folder that was named is a root, and so is the folder of a file that lies in none; a root that is known
     already and holds the file is used.
@@ -151,7 +152,9 @@ def requests_for(
     covered = dict.fromkeys(named, 0)
     alone = [folder for folder in own if root_of(folder, covered) is None]
     roots = roots_covering(connection, run_id, [*named, *alone] if files else [])
-    places = [(path, root_of(path, roots)) for path in files]
+    # products after exposures, so that what they claim went in is known already
+    ordered = sorted(files, key=lambda path: _PRODUCT.search(path.lower()) is not None)
+    places = [(path, root_of(path, roots)) for path in ordered]
     return [IngestRequest(path, *place) for path, place in places if place is not None]
 
 

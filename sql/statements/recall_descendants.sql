@@ -80,6 +80,12 @@ WITH RECURSIVE node (kind, id, from_kind, from_id) AS (
         JOIN product_claimed_input c ON c.exposure_id = s.exposure_id AND c.solution_id = s.solution_id
         WHERE n.kind = 'solution' AND s.solution_id = n.id
         UNION ALL
+        SELECT 'product', c.product_id
+        FROM wcs_solution s
+        JOIN exposure x ON x.exposure_id = s.exposure_id
+        JOIN product_claimed_input c ON c.exposure_id IS NULL AND c.rootname = x.rootname AND c.wcsname = s.wcsname
+        WHERE n.kind = 'solution' AND s.solution_id = n.id
+        UNION ALL
         SELECT 'product', p.product_id
         FROM wcs_solution s
         JOIN exposure x ON x.exposure_id = s.exposure_id
