@@ -215,6 +215,8 @@ def test_every_reference_must_exist(rows: Rows) -> None:
     nothing: dict[str, Any] = {"BIGINT": 999_999_999, "INTEGER": 999_999, "TEXT": "zzzzzz"}
     tried = set()
     for table in DEFAULTS:
+        if table == "product_file_kept":  # of the last file there is a row already
+            rows.add("product_file", kind="preview")
         for constraint in METADATA.tables[table].foreign_key_constraints:
             broken = constraint.elements[-1].parent
             change = fresh(rows, table)

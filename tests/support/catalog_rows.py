@@ -123,7 +123,8 @@ DEFAULTS: Mapping[str, Row] = {
     "product_exclusion": {"code": "no_frame", "reason": "no absolute frame"},
     "product_file": {**_FILE, "kind": "fits", "path": "/products/p.fits"},
     "product_file_check": {"state": "ok"},
-    "product_file_kept": {"path": "/products/replaced/p_1.fits"},
+    "product_file_kept": {"path": lambda: f"/products/replaced/p_{next(_numbers)}.fits"},
+    "product_policy_same": {},
     "product_pending": {"moves": []},
     "product_current": {"during": in_force},
     "file_change": {
