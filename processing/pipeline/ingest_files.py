@@ -220,8 +220,7 @@ def _ingest_in(
     extensions = read_fits(path)
     kind = rejected_kind(extensions, path.name)
     if kind == DRIZZLED:
-        outcome, words = import_product(connection, run_id, path)
-        return IngestResult(request.path, None, outcome, words)
+        return IngestResult(request.path, None, *import_product(connection, run_id, path))
     if kind:
         return IngestResult(request.path, None, "rejected", kind)
     facts = exposure_facts(extensions, path.name)
