@@ -96,7 +96,7 @@ def reasons_to_make(
             return (recalled or StaleReason("none", "there is none"),), None
         if current.policy_id is None:
             raise RefusedError(
-                f"{options.output / planned.name} is product {current.product_id}, which another pipeline made",
+                f"{options.output / planned.name} is product {current.product_id}, made by another pipeline",
                 "give another --output",
             )
         reasons = stale_reasons(connection, [current.product_id]).get(current.product_id, [])

@@ -183,7 +183,7 @@ class PlannedProduct:
 
     @property
     def parameters_sha256(self) -> str:
-        """The address of the parameters, software aside: another version of the same `ENGINE` changes nothing."""
+        """The address of the parameters; another version of software with the same `ENGINE` changes none."""
         return parameters_sha256(
             {name: value for name, value in self.parameters.items() if name != "software"}
         )
