@@ -33,7 +33,7 @@ COLUMNS = ("seconds", "processor", "speed-up", "overhead", "again", "a unit")
 
 @dataclass(frozen=True)
 class Taken:
-    """Wall-clock seconds of a command, processor seconds of its process tree, and the batch it made."""
+    """Seconds of a command, processor seconds of its tree (without a cluster), and the batch it made."""
 
     seconds: float
     processor: float
