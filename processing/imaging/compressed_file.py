@@ -1,15 +1,17 @@
 """A FITS file whose images are tile-compressed (FITS 4.0, section 10), a row a tile, written band by band.
 
-``gzip`` keeps every bit (GZIP_2). ``rice`` rounds SCI to a sixteenth of the noise of each row (RICE_1 with
-subtractive dither of a fixed seed; zeros and NaN stay) and keeps every bit of the other images; rows whose
-noise can't be told stay as they are. Bands are compressed by astropy; what comes out lies in unlinked scratch
-files until the headers are known, so memory does not depend on the size of the images. The checksum of the
-pixels is that of what a reader gets. Same pixels and same description give the same bytes.
+``gzip`` keeps every bit (GZIP_2; at level 1, for higher ones gain nothing on noise). ``rice`` rounds SCI to a
+sixteenth of the noise of each row (RICE_1 with subtractive dither of a fixed seed; zeros and NaN stay) and
+keeps every bit of the other images; rows whose noise can't be told stay as they are. Rounded rows are
+compressed by astropy, all others here; rows of one value, which most of a whole tile are, only once. What
+comes out lies in unlinked scratch files until the headers are known, so memory does not depend on the size of
+the images. The checksum of the pixels is that of what a reader gets. The same pixels and description give
+the same bytes.
 """
 
 import io
 import tempfile
-from collections.abc import Sequence
+import zlib
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -24,6 +26,8 @@ Compression = Literal["rice", "gzip"]
 
 NOISE_STEPS = 16
 """Steps of the rounding of ``rice`` in one sigma: its noise is 1/55 of that of the image."""
+_LEVEL = 1
+_GZIP_STREAM = 31  # zlib's number for the largest window and a header of gzip
 _ROWS_AT_ONCE = 64
 _COPIED_AT_ONCE = 1 << 20
 _SEEDS = 10_000  # random numbers of the dither, which the convention takes in turn
@@ -45,6 +49,7 @@ class CompressedPart(FilePart):
         self.heap: IO[bytes] | None = None
         self.heap_size = 0
         self.tiles = planes * shape[0]
+        self._known: dict[tuple[int, int], bytes] = {}  # by number of rows, and the word in all of them
 
     def compressed(self, rows: NDArray[np.generic], first: int) -> bytes:
         """Return a small FITS file of rows, of which the first is tile number ``first``."""
@@ -61,20 +66,57 @@ class CompressedPart(FilePart):
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
         return stream.getvalue()
 
-    def keep(self, small: bytes, first: int) -> None:
+    def put_rows(self, rows: NDArray[np.generic], first: int) -> NDArray[np.generic]:
+        """Compress rows, of which the first is tile number ``first``; return them as a reader gets them."""
+        if not self.lossy:
+            self._keep_exactly(rows, first)
+            return rows
+        words = rows.view(np.uint32)
+        if not (words == words[0, 0]).all():
+            small = self.compressed(rows, first)
+            self._keep(small, first)
+            return _as_read(small)
+        key = len(rows), int(words[0, 0])
+        if key not in self._known:
+            self._known[key] = self.compressed(rows, first)
+        self._keep(self._known[key], first)
+        return rows  # without noise they are not rounded
+
+    def _keep_exactly(self, rows: NDArray[np.generic], first: int) -> None:
+        """Compress rows as GZIP_2 does: the first bytes of all pixels, then the second ..."""
+        assert self.heap is not None
+        if self.table_header is None:
+            self._begin(_table_of(self.compressed(rows[:1], first))[0])
+        for number, words in enumerate(rows.view(np.uint32), first):
+            stream = self._stream(words)
+            self.table["COMPRESSED_DATA"][number] = len(stream), self.heap_size
+            self.heap.write(stream)
+            self.heap_size += len(stream)
+
+    def _stream(self, words: NDArray[np.uint32]) -> bytes:
+        if not (words == words[0]).all():
+            return _gzip(words)
+        key = 1, int(words[0])
+        if key not in self._known:
+            self._known[key] = _gzip(words)
+        return self._known[key]
+
+    def _begin(self, header: fits.Header) -> None:
+        self.table_header = header
+        self.table = np.zeros(self.tiles, dtype=_wide(_table_dtype(header)))
+
+    def _keep(self, small: bytes, first: int) -> None:
         """Take table and heap out of a small file."""
         assert self.heap is not None
-        with fits.open(io.BytesIO(small), disable_image_compression=True) as hdus:
-            header, place = hdus[1].header.copy(), int(hdus[1].fileinfo()["datLoc"])
+        header, place = _table_of(small)
         dtype = _table_dtype(header)
         table = np.frombuffer(small, dtype=dtype, count=header["NAXIS2"], offset=place).copy()
         heap = bytearray(small[place + table.nbytes :][: header["PCOUNT"]])
         if self.table_header is None:
-            self.table_header = header
-            self.table = np.zeros(self.tiles, dtype=_wide(dtype))
+            self._begin(header)
         elif "ZBLANK" in header:
             self.table_header["ZBLANK"] = header["ZBLANK"]
-        _forget_times(heap, table, ("GZIP_COMPRESSED_DATA",) if self.lossy else ("COMPRESSED_DATA",))
+        _forget_times(heap, table)
         rows = self.table[first : first + len(table)]
         for name in dtype.names or ():
             rows[name] = table[name]
@@ -160,9 +202,7 @@ class CompressedFile(PartsFile):
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 some = rows[start : start + _ROWS_AT_ONCE]
                 first = number * part.shape[0] + row + start
-                small = part.compressed(some, first)
-                part.keep(small, first)
-                _count(part, number, _as_read(small) if part.lossy else some)
+                _count(part, number, part.put_rows(some, first))
 
     def finish(self) -> None:
         """Put the file together and sync it to disk."""
@@ -229,6 +269,19 @@ def _count(part: FilePart, number: int, rows: NDArray[np.generic]) -> None:
     part.seen(number, turned.data.cast("B"), total)
 
 
+def _gzip(words: NDArray[np.uint32]) -> bytes:
+    """Compress a row by GZIP_2: the first bytes of all pixels, then the second ...; no time is kept."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_STREAM)
+    turned = words.astype(">u4").view(np.uint8).reshape(-1, 4).T
+    return packer.compress(turned.tobytes()) + packer.flush()
+
+
+def _table_of(small: bytes) -> tuple[fits.Header, int]:
+    """Return the header of the table of a small file, and where the table lies."""
+    with fits.open(io.BytesIO(small), disable_image_compression=True) as hdus:
+        return hdus[1].header.copy(), int(hdus[1].fileinfo()["datLoc"])
+
+
 def _as_read(small: bytes) -> NDArray[np.float32]:
     with fits.open(io.BytesIO(small)) as hdus:
         return np.asarray(hdus[1].data, dtype=np.float32)
@@ -251,9 +304,9 @@ def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
     )
 
 
-def _forget_times(heap: bytearray, table: NDArray[Any], names: Sequence[str]) -> None:
-    """Clear the time that each gzip stream, in columns of these names, was made at."""
-    for name in set(names) & set(table.dtype.names or ()):
-        for length, offset in table[name].tolist():
+def _forget_times(heap: bytearray, table: NDArray[Any]) -> None:
+    """Clear the time that each gzip stream was made at."""
+    if "GZIP_COMPRESSED_DATA" in (table.dtype.names or ()):
+        for length, offset in table["GZIP_COMPRESSED_DATA"].tolist():
             if length:
                 heap[offset + 4 : offset + 8] = bytes(4)

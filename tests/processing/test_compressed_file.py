@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from hapctl.processing.imaging.compressed_file import _gzip
 from hapctl.processing.imaging.drizzle import Band
 from hapctl.processing.imaging.image_planes import ImageRows
 from hapctl.processing.imaging.product_bands import product_bands
@@ -73,6 +74,23 @@ def test_gzip_keeps_every_bit_and_the_checksum_of_the_pixels(
                     assert other[image].header[keyword] == value, keyword
         assert np.array_equal(one["HDRTAB"].data, other["HDRTAB"].data)
     assert (tmp_path / "packed.fits").stat().st_size < 0.8 * (tmp_path / "plain.fits").stat().st_size
+
+
+def test_rows_of_one_value_are_compressed_once(
+    tmp_path: Path, product: ProductDescription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[int] = []
+
+    def counted(words: NDArray[np.uint32]) -> bytes:
+        packed.append(words.size)
+        return _gzip(words)
+
+    monkeypatch.setattr("hapctl.processing.imaging.compressed_file._gzip", counted)
+    written(tmp_path / "packed.fits", product, "gzip")
+    rows = product.grid.shape[0]
+    empty = 9 + 30 + 1  # without data, and row 120 of SCI is 0
+    others = (rows - empty) + 2 * (rows - 39) + 2 * (rows - 39)  # SCI, WHT and VAR, both planes of CTX
+    assert len(packed) == others + 2 + 1 + 1 + 1  # and once for each value of an image
 
 
 def test_rice_rounds_the_science_image_and_nothing_else(tmp_path: Path, product: ProductDescription) -> None:
