@@ -90,6 +90,7 @@ def test_the_real_files(run_hapctl: Runner, database_url: str) -> None:
     assert excluded == {
         **{"ib6o21qmq": "dispersed", "ib6o23rsq": "dispersed"},
         **{"o4k19a010": "header_only", "u40x010hm": "header_only"},
+        **{"ibc301qrq": "empty", "j94f05bgq": "empty", "j9irw1rqq": "empty"},
     }
     mixed = _rows(
         database_url, "SELECT wcsname FROM wcs_solution WHERE problem LIKE '%chips with diff%' ORDER BY 1"

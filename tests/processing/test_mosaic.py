@@ -260,7 +260,6 @@ def test_no_viable_data(ingested: Runner) -> None:
         (("--visit", "jhap01", "--output", f"{__file__}/folder"), 2),
         (("--visit", "jhap01", "--output", "/proc/folder"), 2),
         ((), 2),
-        (("--visit", "jhap01", "--tile", "skycell-p0046x03y19"), 2),
         (("--visit", "jhap01", "--max-memory", "50MB"), 5),
         (("--visit", "jhap01", "--pixfrac", "2"), 2),
     ],
