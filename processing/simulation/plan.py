@@ -62,6 +62,9 @@ class VisitPlan:
         Folder of real reference files, in place of the simulator's own distortion.
     psf : str
         ``gaussian``, or ``diffraction``: rings, truly undersampled, more different from place to place.
+    scene : SkyCircle, optional
+        The part of the sky to make, which has to hold the field; by default one about the pointing. Visits of
+        one scene and seed, with as many stars and chips as large, see the same sources.
     """
 
     visit: str = "jhap01"
@@ -83,6 +86,7 @@ class VisitPlan:
     flux_corrected: bool = True
     reference_dir: Path | None = None
     psf: str = "gaussian"
+    scene: SkyCircle | None = None
 
     @property
     def cameras(self) -> tuple[Camera, ...]:
@@ -116,6 +120,8 @@ class VisitPlan:
     @property
     def circle(self) -> SkyCircle:
         """The part of the sky to make: the field with its dithers, errors and a margin."""
+        if self.scene is not None:
+            return self.scene
         half_diagonal = max(camera.half_diagonal_arcsec(self.shape_of(camera)) for camera in self.cameras)
         count = self.exposures * len(self.filters)
         step = max(np.hypot(*camera.dither_arcsec) for camera in self.cameras)

@@ -45,7 +45,7 @@ NEAR_STAR = 9  # layer pixels
 
 
 def plans(chip: tuple[int, int], exposures: int) -> list[VisitPlan]:
-    """Four visits about one place, a third of a field apart."""
+    """Four visits about one place, a third of a field apart; all see the same sources."""
     step = chip[1] * 0.05 / 3600.0 / 3.0
     base = VisitPlan(
         filters=("F606W",),
@@ -58,6 +58,9 @@ def plans(chip: tuple[int, int], exposures: int) -> list[VisitPlan]:
         seed=11,
     )
     share = exposures // len(VISITS) // 4
+    widest = replace(base, exposures=3 * share).circle
+    scene = replace(widest, ra=152.0 + step / 2, dec=2.0 + step / 2, radius=widest.radius + step)
+    base = replace(base, scene=scene)
     made = []
     for number, visit in enumerate(VISITS):
         place = {"ra": 152.0 + step * (number % 2), "dec": 2.0 + step * (number // 2)}
