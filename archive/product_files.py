@@ -39,11 +39,24 @@ def files_in_force(
 
 
 def record_checks(
-    connection: Connection, run_id: int, states: Iterable[tuple[ProductFile, FileState]]
+    connection: Connection,
+    run_id: int,
+    states: Iterable[tuple[ProductFile, FileState]],
+    *,
+    contents_read: bool = True,
 ) -> None:
-    """Record what was seen of files; a product with a missing or damaged one is stale."""
+    """Record what was seen of files; a product with a missing or damaged one is stale.
+
+    Where contents were not read, a file of the right size that was seen damaged stays damaged.
+    """
     rows = [
-        {"product_file_id": file.product_file_id, "state": state, "run_id": run_id} for file, state in states
+        {
+            "product_file_id": file.product_file_id,
+            "state": state,
+            "run_id": run_id,
+            "contents_read": contents_read,
+        }
+        for file, state in states
     ]
     if rows:
         execute(connection, "insert_product_file_check", rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from hapctl.cli.mosaic_report import product_document
-from hapctl.cli.output import print_json
+from hapctl.cli.output import print_json, say
 from hapctl.cli.summary import Ending, gravest, print_summary, summary_document
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def make_stale(
     else:
         _print(found, dry_run)
         print_summary(endings, "target")
+        if len(endings) == 1 and endings[0].exit_code:
+            say(f"hapctl: {endings[0].reason}")
     return gravest(ending.exit_code for ending in endings)
 
 
@@ -115,6 +117,9 @@ def _print(found: "Sequence[Regenerated]", dry_run: bool) -> None:
         click.echo(f"{one.group.name}, in {one.group.folder} ({request})")
         if one.exit_code:
             click.echo(f"  can't be {'planned' if dry_run else 'made'}: {one.message}")
+            for product in one.group.products:
+                click.echo(f"  stale      {product.kind:8}  {product.name}")
+                click.echo(f"             because ({', '.join(product.codes)}): {'; '.join(product.reasons)}")
         for product in one.products:
             click.echo("\n".join(_lines(product, dry_run)))
         if dry_run and one.report and one.report.masks_to_make:

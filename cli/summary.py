@@ -87,7 +87,8 @@ def print_summary(endings: Sequence[Ending], noun: str = "visit") -> None:
     say(f"hapctl: {summary_line(endings, noun)}")
     for ending in endings:
         if ending.exit_code:
-            say(f"hapctl: {ending.name}: {ending.reason}")
+            named = ending.message.startswith((f"{ending.name}:", f"{ending.name.split()[-1]}:"))
+            say(f"hapctl: {'' if named else f'{ending.name}: '}{ending.reason}")
 
 
 def summary_document(endings: Sequence[Ending]) -> dict[str, Any]:

@@ -113,7 +113,9 @@ def reasons_to_make(
         reasons.append(StaleReason("compress", f"its images are {_packed(compress)}"))
     for kind in sorted(set(exposure_paths(planned, options)) - set(current.files)):
         reasons.append(StaleReason("files", f"its {kind} file was not made before"))
-    reasons += [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
+    problems = [problem for kind in current.files if (problem := _file_problem(kind, current.files[kind]))]
+    seen = {reason.words for reason in reasons}
+    reasons += [one for one in problems if one.words.replace(" is ", " was found ") not in seen]
     return tuple(dict.fromkeys(reasons)), current
 
 

@@ -9,7 +9,7 @@ the static mask, and those that no other exposure of the group saw, so that they
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,17 +117,22 @@ def memory_of_group(opened: OpenExposures, group: MaskGroup, options: MosaicOpti
     )
 
 
-def found_masks(catalog: Catalog, group: MaskGroup, home: Path) -> dict[str, MaskRow]:
-    """Return the masks of a group that exist, row and file, by rootname."""
+def recorded_masks(catalog: Catalog, group: MaskGroup) -> dict[str, MaskRow]:
+    """Return the masks of a group that were ever made, by rootname; their files may be gone or damaged."""
     with catalog.begin() as connection:
         rows = {
             exposure.rootname: find_mask(connection, exposure, group.inputs_sha256, group.parameters_sha256)
             for exposure in group.exposures
         }
+    return {rootname: row for rootname, row in rows.items() if row is not None}
+
+
+def found_masks(catalog: Catalog, group: MaskGroup, home: Path) -> dict[str, MaskRow]:
+    """Return the masks of a group that exist, row and file, by rootname."""
     return {
         rootname: row
-        for rootname, row in rows.items()
-        if row is not None and (home / row.path).is_file() and file_sha256(home / row.path) == row.sha256
+        for rootname, row in recorded_masks(catalog, group).items()
+        if (home / row.path).is_file() and file_sha256(home / row.path) == row.sha256
     }
 
 
@@ -282,7 +287,8 @@ def _kept(
 ) -> MaskRow:
     """Write a mask under a name made of its content's address, then record it.
 
-    Killed between the two, the next run writes the same file again.
+    Killed between the two, the next run writes the same file again. Where a file that was lost comes out as
+    it was, its row stands, and so do the products made with it.
     """
     address = f"{group.inputs_sha256[:8]}{group.parameters_sha256[:8]}"
     path = Path("masks") / exposure.visit / f"{exposure.rootname}_{address}_crmask.fits"
@@ -292,6 +298,9 @@ def _kept(
     size, sha256 = aside(final).stat().st_size, file_sha256(aside(final))
     os.replace(aside(final), final)
     sync_folder(final.parent)
+    before = recorded_masks(catalog, replace(group, exposures=(exposure,))).get(exposure.rootname)
+    if before is not None and (before.path, before.sha256) == (str(path), sha256):
+        return before
     flagged = sum(mask.hits.count() for mask in masks.values())
     row = NewMask(
         exposure.exposure_id,

@@ -24,7 +24,13 @@ from hapctl.processing.pipeline.build_product import (
     reasons_to_make,
     result_of,
 )
-from hapctl.processing.pipeline.masks import ensure_masks, found_masks, mask_groups, memory_of_group
+from hapctl.processing.pipeline.masks import (
+    ensure_masks,
+    found_masks,
+    mask_groups,
+    memory_of_group,
+    recorded_masks,
+)
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.pictures import PictureResult, filters_of_total, make_pictures
@@ -228,8 +234,7 @@ def _made(
     work.masking.names = tuple(sorted(name for name, row in masks.items() if row.run_id == work.run.id))
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
     made = [_timed(work, shop, one, filters_of_total(one, planned, options.output)) for one in planned]
-    with work.clock.step("write"):
-        return made, make_pictures(planned, made, options.output)
+    return made, make_pictures(planned, made, options.output, work.clock)
 
 
 def _timed(work: _Work, shop: Workshop, planned: PlannedProduct, colours: Sequence[Path]) -> ProductResult:
@@ -285,7 +290,9 @@ def _planned_results(
     results = []
     for one in planned:
         needed = [to_make[name.rootname] for name in one.exposures if name.rootname in to_make]
-        missing = one.masked and bool(needed)
+        missing = one.masked and any(
+            name.rootname in to_make and name.rootname not in known for name in one.exposures
+        )
         masks = {
             exposure.rootname: known[exposure.rootname]
             for exposure in one.exposures
@@ -319,7 +326,10 @@ def _pixels(shapes: Sequence[Sequence[tuple[int, int]]]) -> int:
 def _known_masks(
     opened: OpenExposures, planned: Sequence[PlannedProduct], options: MosaicOptions
 ) -> tuple[dict[str, str], dict[str, MemoryPlan]]:
-    """Return the SHA-256 of the masks that exist, and the memory that making the others needs."""
+    """Return the SHA-256 of masks that were ever made, and the memory that making those needs that are gone.
+
+    Whose file alone was lost will be what it was: what it is used by is no reason to make that again.
+    """
     exposures: list[EligibleExposure] = []
     for visit in _visits(planned):
         with opened.catalog.begin() as connection:
@@ -328,7 +338,7 @@ def _known_masks(
     to_make: dict[str, MemoryPlan] = {}
     for group in mask_groups(exposures, options):
         found = found_masks(opened.catalog, group, options.home)
-        known |= {name: row.sha256 for name, row in found.items()}
+        known |= {name: row.sha256 for name, row in recorded_masks(opened.catalog, group).items()}
         if len(found) < len(group.exposures):
             needed = memory_of_group(opened, group, options)
             to_make |= {one.rootname: needed for one in group.exposures if one.rootname not in found}

@@ -72,7 +72,7 @@ def verify_files(
                 observer.progress("verify", len(checked) + len(part), len(files))
             seen = [(one.file, one.state) for one in part if one.state is not None]
             with catalog.begin() as connection:
-                record_checks(connection, run.id, seen)
+                record_checks(connection, run.id, seen, contents_read=depth != "size")
             checked += part
         run.summary["files"] = dict(Counter(one.state or "not looked at" for one in checked))
         bad = sum(one.state != "ok" for one in checked)

@@ -172,6 +172,13 @@ def test_missing_and_damaged_files_are_found_recorded_and_made_again(
         str(damaged): "damaged",
     }
     assert stale_names(catalog) == {gone.name, damaged.with_suffix(".fits").name}
+    assert run("product", "verify", "--all", "--quick").exit_code == 1
+    assert stale_names(catalog) == {gone.name, damaged.with_suffix(".fits").name}  # its size proves nothing
+    shutil.rmtree(home / "masks")  # they will be what they were: what was made with them stays
+    (plan,) = stale(run, "--dry-run")
+    assert names(plan) == {gone.name, damaged.with_suffix(".fits").name}
+    assert plan["masks_to_make"]
+    assert all(len(set(one["why"])) == 1 for one in plan["products"])
     made = stale(run, "--visit", "jhap01")
     assert names(made[0]) == stale_names(catalog) | names(made[0])
     assert names(made[0]) == {gone.name, damaged.with_suffix(".fits").name}
