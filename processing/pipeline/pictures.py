@@ -16,6 +16,7 @@ from hapctl.processing.imaging.colour import ColourPicture, colour_pictures
 from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.preview import inputs_of, write_colour
 from hapctl.processing.imaging.product_file import aside
+from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.pipeline.build_product import ProductResult
 from hapctl.processing.pipeline.planned import PlannedProduct
 
@@ -46,7 +47,7 @@ def filters_of_total(one: PlannedProduct, planned: Sequence[PlannedProduct], fol
 
 
 def make_pictures(
-    planned: Sequence[PlannedProduct], made: Sequence[ProductResult], folder: Path
+    planned: Sequence[PlannedProduct], made: Sequence[ProductResult], folder: Path, clock: Stopwatch
 ) -> tuple[PictureResult, ...]:
     """Make the colour pictures of products that are in force, where they are not what is there already.
 
@@ -57,12 +58,16 @@ def make_pictures(
         What became of them: each is in force.
     folder : path
         Of products and pictures.
+    clock : Stopwatch
+        Counts what making them takes as writing.
     """
     pixels = {one.name: one.pixels_sha256 for one in made}
-    return tuple(_made(picture, pixels, folder) for picture in colour_pictures(planned))
+    return tuple(_made(picture, pixels, folder, clock) for picture in colour_pictures(planned))
 
 
-def _made(picture: ColourPicture, pixels: dict[str, str | None], folder: Path) -> PictureResult:
+def _made(
+    picture: ColourPicture, pixels: dict[str, str | None], folder: Path, clock: Stopwatch
+) -> PictureResult:
     path = folder / picture.name
     if picture.obstacle:
         return PictureResult(path, "none", picture.products, picture.obstacle)
@@ -72,9 +77,10 @@ def _made(picture: ColourPicture, pixels: dict[str, str | None], folder: Path) -
     if inputs_of(path) == address:
         return PictureResult(path, "unchanged", picture.products)
     try:
-        write_colour(aside(path), [folder / name for name in picture.products], path.stem, address)
-        os.replace(aside(path), path)
-        sync_folder(folder)
+        with clock.step("write"):
+            write_colour(aside(path), [folder / name for name in picture.products], path.stem, address)
+            os.replace(aside(path), path)
+            sync_folder(folder)
     finally:
         aside(path).unlink(missing_ok=True)
     return PictureResult(path, "made", picture.products)

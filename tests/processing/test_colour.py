@@ -8,6 +8,7 @@ import pytest
 from hapctl.processing.imaging.colour import colour_pictures
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.preview import inputs_of
+from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.pipeline.pictures import make_pictures
 from PIL import Image
 from support.layer_files import FIELD, layer_file, starry
@@ -97,7 +98,7 @@ def test_a_picture_is_made_once_and_again_when_its_products_are(
     tmp_path: Path, layers: list[Product]
 ) -> None:
     def make(products: list[Product]) -> tuple[str, ...]:
-        return tuple(one.status for one in make_pictures(products, products, tmp_path))  # type: ignore[arg-type]
+        return tuple(one.status for one in make_pictures(products, products, tmp_path, Stopwatch()))  # type: ignore[arg-type]
 
     path = tmp_path / f"hst_{TILE}_acs_wfc_colour.png"
     assert make(layers) == ("made",)
@@ -117,7 +118,7 @@ def test_a_picture_is_made_once_and_again_when_its_products_are(
 def test_an_obstacle_is_told_and_nothing_is_made(tmp_path: Path) -> None:
     other = replace(FIELD, cd=tuple(3.2 * value for value in FIELD.cd))
     products = [of_visit("UVIS", "f606w"), of_visit("IR", "f160w", other)]
-    [result] = make_pictures(products, products, tmp_path)  # type: ignore[arg-type]
+    [result] = make_pictures(products, products, tmp_path, Stopwatch())  # type: ignore[arg-type]
     assert result.status == "none"
     assert "grid" in result.why
     assert not list(tmp_path.iterdir())
