@@ -11,3 +11,11 @@ def gather(
     combinations: NDArray[np.int64],
     sums: NDArray[np.float64],
 ) -> None: ...
+def bin_rows(
+    rows: NDArray[np.uint32],
+    lines: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    total: NDArray[np.float64],
+    count: NDArray[np.float64],
+    room: NDArray[np.float64],
+) -> None: ...

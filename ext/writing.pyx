@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What is done to each pixel of a product as it is written: byte order, checksum, statistics.
+"""What is done to each pixel of a product as it is written and shown: byte order, checksum, statistics, bins.
 
-Contract: one sweep over the rows handed in; the results do not depend on how a product is cut into rows.
+Contract: one sweep over the rows handed in; the results do not depend on how a product is cut into rows
+(sums of bins that are cut: but for the rounding of float64).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -131,3 +132,66 @@ cdef inline bint changed(
         if context[plane, row, column] != context[plane, row, column - 1]:
             return True
     return False
+
+
+def bin_rows(
+    const uint32_t[:, ::1] rows,
+    const int64_t[::1] lines,
+    const int64_t[::1] columns,
+    double[:, ::1] total,
+    double[:, ::1] count,
+    double[:, ::1] room,
+):
+    """Add rows as they lie in a FITS file, pixels that are not finite left out, to the bins of a picture.
+
+    Parameters
+    ----------
+    rows : uint32 [rows, columns]
+        Bytes of big-endian float32.
+    lines : int64 [rows]
+        Row of the picture that each row falls into, ascending.
+    columns : int64 [columns]
+        Column of the picture, likewise.
+    total, count : float64 [lines of the picture, columns of the picture]
+        Added to: the sum of the pixels in each bin, and how many these are.
+    room : float64 [2, columns]
+        Its content is not kept.
+    """
+    cdef Py_ssize_t height = rows.shape[0], width = rows.shape[1], row, column
+    cdef uint32_t bits
+    cdef const uint32_t *words
+    cdef double *sums
+    cdef double *known
+    cdef Word one
+    if height == 0 or width == 0:
+        return
+    if (
+        lines.shape[0] != height
+        or columns.shape[0] != width
+        or room.shape[0] != 2
+        or room.shape[1] != width
+        or count.shape[0] != total.shape[0]
+        or count.shape[1] != total.shape[1]
+        or not 0 <= lines[0] <= lines[height - 1] < total.shape[0]
+        or not 0 <= columns[0] <= columns[width - 1] < total.shape[1]
+    ):
+        raise ValueError("rows and bins disagree")
+    sums, known = &room[0, 0], &room[1, 0]
+    with nogil:
+        for row in range(height):
+            words = &rows[row, 0]
+            if row == 0 or lines[row] != lines[row - 1]:
+                for column in range(width):
+                    sums[column] = known[column] = 0.0
+            for column in range(width):
+                bits = hapctl_big_endian(words[column])
+                if bits & 0x7F800000 == 0x7F800000:
+                    bits = 0
+                else:
+                    known[column] += 1.0
+                one.bits = bits
+                sums[column] += one.value
+            if row == height - 1 or lines[row + 1] != lines[row]:
+                for column in range(width):
+                    total[lines[row], columns[column]] += sums[column]
+                    count[lines[row], columns[column]] += known[column]

@@ -3,16 +3,19 @@
 Products are read by bands of rows, plain or tile-compressed, so memory does not depend on their size.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from hapctl.ext.writing import bin_rows
 from hapctl.processing.imaging.grid import OutputGrid
+from hapctl.processing.imaging.image_planes import FileBytes, ImagePlane, image_plane
 from hapctl.processing.imaging.pivot_wavelengths import pivot_nm
 from numpy.typing import NDArray
 
-_PIXELS_AT_ONCE = 1 << 22
+_PIXELS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,30 +127,21 @@ def binned(
     """
     rows, columns = bins
     total, count = np.zeros(shape), np.zeros(shape)
-    starts = _starts(columns)
-    window = slice(int(columns[0]), int(columns[-1]) + 1)
+    room = np.empty((2, len(columns)))
     at_once = max(1, _PIXELS_AT_ONCE // len(columns))
-    with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-        section = science_image(hdus).section
+    with closing(FileBytes(path)) as source:
+        with source.open_fits() as hdus:
+            image = science_image(hdus)
+            plane = image_plane(source, image, image.name)
         for first in range(0, len(rows), at_once):
-            pixels = np.asarray(section[first : first + at_once], dtype=np.float32)
-            here = rows[first : first + at_once]
-            lines = slice(int(here[0]), int(here[-1]) + 1)
-            known = np.isfinite(pixels)
-            pixels[~known] = 0.0
-            total[lines, window] += _summed(pixels, _starts(here), starts)
-            count[lines, window] += _summed(known, _starts(here), starts)
+            last = min(first + at_once, len(rows))
+            bin_rows(_stored(plane, first, last), rows[first:last], columns, total, count, room)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (total / count).astype(np.float32)
 
 
-def _starts(bins: NDArray[np.int64]) -> NDArray[np.intp]:
-    return np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
-
-
-def _summed(
-    pixels: NDArray[np.float32] | NDArray[np.bool_], rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    ends = [*rows[1:], len(pixels)]
-    lines = [pixels[first:end].sum(axis=0, dtype=np.float64) for first, end in zip(rows, ends, strict=True)]
-    return np.asarray(np.add.reduceat(np.stack(lines), columns, axis=1))
+def _stored(plane: ImagePlane, first: int, last: int) -> NDArray[np.uint32]:
+    """Rows as bytes of big-endian float32, which most lie in their files as."""
+    if plane.plain(">f4"):
+        return plane.stored(first, last, 0, plane.shape[1]).view(np.uint32)
+    return plane.read(first, last, np.float32).astype(">f4").view(np.uint32)
