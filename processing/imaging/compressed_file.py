@@ -26,7 +26,6 @@ Compression = Literal["rice", "gzip"]
 
 NOISE_STEPS = 16
 """Steps of the rounding of ``rice`` in one sigma: its noise is 1/55 of that of the image."""
-_LEVEL = 1
 _GZIP_STREAM = 31  # zlib's number for the largest window and a header of gzip
 _ROWS_AT_ONCE = 64
 _COPIED_AT_ONCE = 1 << 20
@@ -98,7 +97,7 @@ class CompressedPart(FilePart):
             return _gzip(words)
         key = 1, int(words[0])
         if key not in self._known:
-            self._known[key] = _gzip(words)
+            self._known[key] = _gzip(words, zlib.Z_BEST_COMPRESSION)
         return self._known[key]
 
     def _begin(self, header: fits.Header) -> None:
@@ -269,9 +268,9 @@ def _count(part: FilePart, number: int, rows: NDArray[np.generic]) -> None:
     part.seen(number, turned.data.cast("B"), total)
 
 
-def _gzip(words: NDArray[np.uint32]) -> bytes:
+def _gzip(words: NDArray[np.uint32], level: int = zlib.Z_BEST_SPEED) -> bytes:
     """Compress a row by GZIP_2: the first bytes of all pixels, then the second ...; no time is kept."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_STREAM)
+    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP_STREAM)
     turned = words.astype(">u4").view(np.uint8).reshape(-1, 4).T
     return packer.compress(turned.tobytes()) + packer.flush()
 

@@ -81,9 +81,9 @@ def test_rows_of_one_value_are_compressed_once(
 ) -> None:
     packed: list[int] = []
 
-    def counted(words: NDArray[np.uint32]) -> bytes:
+    def counted(words: NDArray[np.uint32], *level: int) -> bytes:
         packed.append(words.size)
-        return _gzip(words)
+        return _gzip(words, *level)
 
     monkeypatch.setattr("hapctl.processing.imaging.compressed_file._gzip", counted)
     written(tmp_path / "packed.fits", product, "gzip")
