@@ -75,10 +75,10 @@ class ChipPixels:
         return self._science.source.path
 
     def science(
-        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS, step: int = 1
     ) -> NDArray[np.float32]:
-        """Return rows ``first:last`` of SCI in electrons, shape (last - first, nx), float32."""
-        rows = self._science.read(first, self.shape[0] if last is None else last, np.float32, columns)
+        """Return rows ``first:last:step`` of SCI in electrons, float32."""
+        rows = self._science.read(first, self.shape[0] if last is None else last, np.float32, columns, step)
         return self._in_electrons(rows)
 
     def error(
@@ -98,25 +98,30 @@ class ChipPixels:
         return self._error.stored(first, last, left, right).view(np.uint32)
 
     def quality(
-        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+        self, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS, step: int = 1
     ) -> NDArray[np.uint16]:
-        """Return rows of DQ, uint16; zeros where the file has no DQ."""
+        """Return rows ``first:last:step`` of DQ, uint16; zeros where the file has no DQ."""
         last = self.shape[0] if last is None else last
         if self._quality is None:
-            return np.zeros((last - first, self.shape[1]), dtype=np.uint16)[:, columns]
+            return np.zeros((len(range(first, last, step)), self.shape[1]), dtype=np.uint16)[:, columns]
         # int16 on disk: the sign bit is a flag like any other
-        flags = self._quality.read(first, last, np.int32, columns).astype(np.uint16)
+        flags = self._quality.read(first, last, np.int32, columns, step).astype(np.uint16)
         return flags & np.uint16(ALL_FLAGS & ~self.reset_bits) if self.reset_bits else flags
 
     def good(
-        self, bits: Bits, first: int = 0, last: int | None = None, columns: slice = _ALL_COLUMNS
+        self,
+        bits: Bits,
+        first: int = 0,
+        last: int | None = None,
+        columns: slice = _ALL_COLUMNS,
+        step: int = 1,
     ) -> NDArray[np.bool_]:
-        """Return where DQ holds no flag but those of ``bits`` (`bad_flags`), boolean rows."""
+        """Return where DQ holds no flag but those of ``bits`` (`bad_flags`), rows ``first:last:step``."""
         bad = bad_flags(bits) & ~self.reset_bits
         if bad == 0:
             last = self.shape[0] if last is None else last
-            return np.ones((last - first, self.shape[1]), dtype=np.bool_)[:, columns]
-        return (self.quality(first, last, columns) & np.uint16(bad)) == 0
+            return np.ones((len(range(first, last, step)), self.shape[1]), dtype=np.bool_)[:, columns]
+        return (self.quality(first, last, columns, step) & np.uint16(bad)) == 0
 
     def rejected_flags(self, bits: Bits) -> int:
         """Return the DQ flags that make a pixel bad: 0 where none counts or the file has no DQ."""

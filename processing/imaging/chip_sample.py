@@ -79,12 +79,12 @@ def sample_chip(
     step = sample_step(chip.shape, fewest)
     columns = slice(step // 2, None, step)
     blocks = _row_blocks(chip.shape[0], step)
-    values = np.concatenate([chip.pixels.science(*rows, columns) for rows in blocks])
+    values = np.concatenate([chip.pixels.science(*rows, columns, step) for rows in blocks])
     good = np.isfinite(values)
     if bad_flags(bits):
-        good &= np.concatenate([chip.pixels.good(bits, *rows, columns) for rows in blocks])
+        good &= np.concatenate([chip.pixels.good(bits, *rows, columns, step) for rows in blocks])
     for mask in (mask for mask in masks if mask is not None):
-        good &= ~np.concatenate([mask.rows(*rows)[:, columns] for rows in blocks])
+        good &= ~np.concatenate([mask.rows(*rows, step)[:, columns] for rows in blocks])
     if chip.flux_factor != 1.0:
         values *= np.float32(chip.flux_factor)
     if lower is not None:
@@ -95,7 +95,6 @@ def sample_chip(
 
 
 def _row_blocks(rows: int, step: int) -> list[tuple[int, int]]:
-    """Rows to read together: blocks where all are wanted, else one by one."""
-    if step == 1:
-        return [(first, min(first + _ROWS_AT_ONCE, rows)) for first in range(0, rows, _ROWS_AT_ONCE)]
-    return [(row, row + 1) for row in range(step // 2, rows, step)]
+    """Rows of the chip that are read together: so many of the lattice."""
+    height = _ROWS_AT_ONCE * step
+    return [(first, min(first + height, rows)) for first in range(step // 2, rows, height)]

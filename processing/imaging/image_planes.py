@@ -149,25 +149,25 @@ class ImagePlane:
     constant: float | None = None
 
     def read(
-        self, first: int, last: int, dtype: type[np.generic], columns: slice = _ALL_COLUMNS
+        self, first: int, last: int, dtype: type[np.generic], columns: slice = _ALL_COLUMNS, step: int = 1
     ) -> NDArray[np.generic]:
         width = self.shape[1]
         if self.constant is not None:
-            return np.full((last - first, width), self.constant, dtype=dtype)[:, columns]
+            return np.full((len(range(first, last, step)), width), self.constant, dtype=dtype)[:, columns]
         if columns.step in (None, 1):
             left, right, _ = columns.indices(width)
-            pixels = self.stored(first, last, left, right)
+            pixels = self.stored(first, last, left, right, step)
         else:
-            pixels = self.stored(first, last, 0, width)[:, columns]
+            pixels = self.stored(first, last, 0, width, step)[:, columns]
         if self.scale != 1.0 or self.zero != 0.0:
             return (pixels * self.scale + self.zero).astype(dtype)
         return pixels.astype(dtype)
 
-    def stored(self, first: int, last: int, left: int, right: int) -> NDArray[Any]:
-        """Return rows and columns as they lie in the file, big-endian and without BSCALE and BZERO."""
+    def stored(self, first: int, last: int, left: int, right: int, step: int = 1) -> NDArray[Any]:
+        """Return every ``step``-th row, and columns, as they lie in the file: big-endian, without BSCALE."""
         row, size = self.shape[1] * self.dtype.itemsize, self.dtype.itemsize
-        start = self.offset + first * row + left * size
-        block = self.source.read_block(start, row, last - first, max(right - left, 0) * size)
+        start, count = self.offset + first * row + left * size, len(range(first, last, step))
+        block = self.source.read_block(start, step * row, count, max(right - left, 0) * size)
         if block is None:
             raise UnusableFileError(
                 f"{self.source.path}[{self.name}]: the file ends inside the pixels", "retrieve the file again"
@@ -190,13 +190,13 @@ class CompressedPlane(ImagePlane):
     key: tuple[str, int] = ("", 1)
     axes: int = 2
 
-    def stored(self, first: int, last: int, left: int, right: int) -> NDArray[Any]:
-        """Return rows and columns as they are after decompression."""
+    def stored(self, first: int, last: int, left: int, right: int, step: int = 1) -> NDArray[Any]:
+        """Return every ``step``-th row, and columns, as they are after decompression."""
         number = self.offset // (self.shape[0] * self.shape[1] * self.dtype.itemsize)
         if first >= last or left >= right:
-            return np.empty((max(last - first, 0), max(right - left, 0)), dtype=self.dtype)
+            return np.empty((len(range(first, last, step)), max(right - left, 0)), dtype=self.dtype)
         inside = (slice(first, last), slice(left, right))
-        return self.source.section(self.key, inside if self.axes == 2 else (number, *inside))
+        return self.source.section(self.key, inside if self.axes == 2 else (number, *inside))[::step]
 
     def plain(self, kind: str) -> bool:
         """Say that the pixels do not lie in the file as they are."""

@@ -44,9 +44,9 @@ class PackedMask:
         """(ny, nx)."""
         return self.bits.shape[0], self.width
 
-    def rows(self, first: int, last: int) -> NDArray[np.bool_]:
-        """Return rows ``first:last``, bool."""
-        return np.unpackbits(self.bits[first:last], axis=1, count=self.width).astype(np.bool_)
+    def rows(self, first: int, last: int, step: int = 1) -> NDArray[np.bool_]:
+        """Return rows ``first:last:step``, bool."""
+        return np.unpackbits(self.bits[first:last:step], axis=1, count=self.width).astype(np.bool_)
 
     def count(self) -> int:
         """Return how many pixels are hit."""
