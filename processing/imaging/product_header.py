@@ -102,6 +102,7 @@ def _identity(product: ProductDescription) -> list[Card]:
         ("FILTER", product.filter, "filter elements"),
         ("ROOTNAME", product.name.removesuffix(".fits").rsplit("_", 1)[0], "rootname of the product"),
         ("TARGNAME", product.target, "proposer's target name"),
+        *_target_position(product),
         ("PROPOSID", _listed(product.proposals), "PEP proposal identifier"),
     ]
     if product.kind == "drizzle":
@@ -114,6 +115,18 @@ def _identity(product: ProductDescription) -> list[Card]:
     name = product.inputs[0].rootname[:8] if product.kind == "exposure" else product.visit
     cards.append(("IPPPSSOO", name, "exposure or visit of the product"))
     return [*cards, ("SKYCELL", "; ".join(product.sky_cells), "sky cells touched")]
+
+
+def _target_position(product: ProductDescription) -> list[Card]:
+    """RA_TARG and DEC_TARG where all inputs agree on them; HAP gives those of one of its inputs."""
+    places = {(chip.header.get("RA_TARG"), chip.header.get("DEC_TARG")) for chip in product.inputs}
+    ra, dec = places.pop()
+    if places or ra is None or dec is None:
+        return []
+    return [
+        ("RA_TARG", ra, "right ascension of the target (deg) (J2000)"),
+        ("DEC_TARG", dec, "declination of the target (deg) (J2000)"),
+    ]
 
 
 def _listed(values: tuple[int, ...]) -> Value:
@@ -132,6 +145,8 @@ def _times(product: ProductDescription) -> list[Card]:
         ("TEXPTIME", product.exposure_time, "exposure time of all inputs (seconds)"),
         ("EXPSTART", start, "start of the first exposure (MJD)"),
         ("EXPEND", end, "end of the last exposure (MJD)"),
+        ("DATE-OBS", str(begun)[:10], "UT date of the start of the first exposure"),
+        ("TIME-OBS", str(begun)[11:19], "UT time of the start of the first exposure"),
         ("DATE-BEG", str(begun), "starting date and time (UTC)"),
         ("DATE-END", str(ended), "ending date and time (UTC)"),
         ("EQUINOX", 2000.0, "equinox of celestial coord. system"),

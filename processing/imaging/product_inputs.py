@@ -1,9 +1,13 @@
-"""The table of what went into a product, HDRTAB: one row a chip."""
+"""The table of what went into a product, HDRTAB: one row a chip.
+
+HAP names the exposure's own product in HAPEXPNAME, in layers of tiles in SVMROOTNAME (there it fills every
+row with the names of all exposures [BUG]; here each row has its own).
+"""
 
 import numpy as np
 from astropy.io import fits
 from hapctl.processing.imaging.input_keywords import keyword_columns
-from hapctl.processing.imaging.product_description import InputChip, ProductDescription
+from hapctl.processing.imaging.product_description import Kind, ProductDescription
 
 _COLUMNS: dict[str, tuple[str, str, str]] = {
     # attribute: column, format (A: as wide as its longest value), unit; in the order of the table
@@ -28,6 +32,7 @@ _COLUMNS: dict[str, tuple[str, str, str]] = {
     "mask_sha256": ("MASKSHA", "A", ""),
     "mask_run": ("MASKRUN", "K", ""),
 }
+_OF_MANY_VISITS: tuple[Kind, ...] = ("layer", "mosaic")
 _OF_THE_CATALOG = frozenset(
     (
         "product_name",
@@ -44,7 +49,7 @@ _OF_THE_CATALOG = frozenset(
 def input_table(product: ProductDescription) -> fits.BinTableHDU:
     """Return the table of inputs; without a run, columns that only a catalog could fill are left out."""
     columns = [
-        _column(attribute, product.inputs)
+        _column(attribute, product)
         for attribute in _COLUMNS
         if product.run or attribute not in _OF_THE_CATALOG
     ]
@@ -56,9 +61,11 @@ def input_table(product: ProductDescription) -> fits.BinTableHDU:
     return table
 
 
-def _column(attribute: str, inputs: tuple[InputChip, ...]) -> fits.Column:
+def _column(attribute: str, product: ProductDescription) -> fits.Column:
     name, code, unit = _COLUMNS[attribute]
-    values = [getattr(chip, attribute) for chip in inputs]
+    if attribute == "product_name" and product.kind in _OF_MANY_VISITS:
+        name = "SVMROOTNAME"
+    values = [getattr(chip, attribute) for chip in product.inputs]
     if code == "A":
         code = f"{max(1, *(len(value) for value in values))}A" if values else "1A"
     return fits.Column(name=name, format=code, unit=unit or None, array=np.array(values))

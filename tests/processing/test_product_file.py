@@ -5,6 +5,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,8 +27,9 @@ from hapctl.processing.imaging.product_file import (
     predicted_bytes,
     write_product,
 )
+from hapctl.processing.imaging.product_header import primary_header
 from hapctl.processing.imaging.product_images import image_header
-from hapctl.processing.imaging.product_statistics import StatisticsGatherer
+from hapctl.processing.imaging.product_statistics import ProductStatistics, StatisticsGatherer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.product_descriptions import description, input_chip
@@ -90,6 +92,7 @@ def test_keywords(tmp_path: Path) -> None:
         assert primary["SKYCELL"] == "p0046x03y19; p0047x20y18; p0073x03y02; p0074x17y02"
         assert primary["EXPTIME"] == 120.0
         assert primary["DATE-BEG"] == "2002-04-13T20:38:24.000"
+        assert (primary["DATE-OBS"], primary["TIME-OBS"]) == ("2002-04-13", "20:38:24")
         assert (primary["HAPRUN"], primary["HAPPARAM"]) == (7, "12" * 32)
         assert "SCELLID" not in primary
         assert science["S_REGION"] == product.s_region
@@ -103,6 +106,16 @@ def test_keywords(tmp_path: Path) -> None:
         assert np.allclose(wcs.all_pix2world(x, y, 0), product.grid.pixel_to_sky(x, y), atol=1e-11)
 
 
+def test_the_position_of_a_target_is_said_where_all_inputs_have_one() -> None:
+    def header(*places: dict[str, float]) -> fits.Header:
+        chips = tuple(input_chip(number, header=place) for number, place in enumerate(places))
+        return primary_header(replace(description(len(places)), inputs=chips), ProductStatistics())
+
+    one, other = {"RA_TARG": 6.02, "DEC_TARG": -72.08}, {"RA_TARG": 6.03, "DEC_TARG": -72.08}
+    assert (header(one, one)["RA_TARG"], header(one)["DEC_TARG"]) == (6.02, -72.08)
+    assert not {"RA_TARG", "DEC_TARG"} & (set(header(one, other)) | set(header(one, {})) | set(header({})))
+
+
 def test_a_layer_names_its_tile(tmp_path: Path) -> None:
     product = replace(description(1), kind="layer", visit="", sky_cells=("p0046x03y19",), full_pixels=10**7)
     science, weight, context = random_pixels(product.grid, 1)
@@ -111,6 +124,9 @@ def test_a_layer_names_its_tile(tmp_path: Path) -> None:
     assert (primary["HAPLEVEL"], primary["SCELLID"]) == (4, "p0046x03y19")
     assert primary["NPIXFRAC"] == pytest.approx((context != 0).sum() / 1e7)
     assert "IPPPSSOO" not in primary
+    names = fits.getdata(tmp_path / "x.fits", "HDRTAB").columns.names
+    assert "SVMROOTNAME" in names
+    assert "HAPEXPNAME" not in names
 
 
 @pytest.mark.parametrize(
@@ -168,6 +184,18 @@ def test_statistics_are_those_of_the_pixels(tmp_path: Path, chips: int) -> None:
     )
     assert found.mean_weight == pytest.approx(weight[covered].mean(dtype=float))
     assert found.median_weight == pytest.approx(np.median(weight[covered]), abs=2 * 2 * total / 65536)
+
+
+def test_counting_many_exposures_needs_little_memory() -> None:
+    gatherer = StatisticsGatherer([[number] for number in range(40)], [10.0] * 40)
+    context = np.full((2, 1000, 1000), 1, dtype=np.int32)
+    weight = np.ones((1000, 1000), dtype=np.float32)
+    tracemalloc.start()
+    gatherer.add(weight, context)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert gatherer.result().mean_exposures == 2.0
+    assert most < 12e6
 
 
 def test_no_data_at_all(tmp_path: Path) -> None:

@@ -21,7 +21,21 @@ HAP_CARDS = {
     **dict.fromkeys(("HAPLEVEL", "NUMEXP", "NDRIZIM"), int),
     **dict.fromkeys(("NPIXFRAC", "MEANEXPT", "MEDEXPT", "MEANNEXP", "MEDNEXP", "MEANWHT", "MEDWHT"), float),
     **dict.fromkeys(("EQUINOX", "EXPSTART", "EXPEND", "EXPTIME", "TEXPTIME"), float),
-    **dict.fromkeys(("DATE-BEG", "DATE-END", "FILTER", "DRIZPARS", "PROD_VER", "TARGNAME", "ROOTNAME"), str),
+    **dict.fromkeys(("RA_TARG", "DEC_TARG"), float),
+    **dict.fromkeys(
+        (
+            "DATE-OBS",
+            "TIME-OBS",
+            "DATE-BEG",
+            "DATE-END",
+            "FILTER",
+            "DRIZPARS",
+            "PROD_VER",
+            "TARGNAME",
+            "ROOTNAME",
+        ),
+        str,
+    ),
 }
 TABLE = (
     *("ROOTNAME", "HAPEXPNAME", "WCSNAME", "WCSSHA", "WCSFRAME", "WCSRUN", "MASKSHA", "MASKRUN"),
@@ -153,7 +167,7 @@ def test_headers_are_haps(ingested: Runner, catalog: Catalog) -> None:
         assert not any(keyword.startswith("PHOT") for keyword in top)
         assert {
             "ROOTNAME",
-            "HAPEXPNAME",
+            "SVMROOTNAME" if layer else "HAPEXPNAME",
             "WCSNAME",
             "WCSSHA",
             "WCSFRAME",
