@@ -47,7 +47,12 @@ class VisitChoice:
 
 
 def select_visits(
-    catalog: Catalog, choice: VisitChoice, *, reader: str = "", timeout_seconds: float = 60.0
+    catalog: Catalog,
+    choice: VisitChoice,
+    *,
+    reader: str = "",
+    timeout_seconds: float = 60.0,
+    must_exist: bool = False,
 ) -> list[str]:
     """Return the visits that were asked for, by name.
 
@@ -60,6 +65,8 @@ def select_visits(
         The user's own URL for readers (see `hapctl.archive.reader.reader_url`); only a condition needs it.
     timeout_seconds : float
         Limit of the condition.
+    must_exist : bool
+        Also plain names are asked for: of those who work on none of them, and would say that all is well.
 
     Raises
     ------
@@ -70,7 +77,7 @@ def select_visits(
     RefusedByCatalogError
         The condition does what a reader may not, or takes too long.
     """
-    if choice.is_by_name:
+    if choice.is_by_name and not must_exist:
         return list(dict.fromkeys(name.lower() for name in choice.patterns))
     with catalog.begin() as connection:
         visits = _named_visits(connection, choice)

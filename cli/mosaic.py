@@ -114,9 +114,12 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     how = execution_of(settings, options["workers"], options["scheduler"])
     chosen = shared(mosaic_options(settings, grid=options["grid"] or "native", **choices), settings, how)
     if stale:
+        from hapctl.archive.sky_cells import sky_cell
         from hapctl.cli.mosaic_stale import make_stale
 
-        named = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
+        some = choice and not choice.every
+        named = chosen_visits(catalog, settings, choice, must_exist=True) if some else None
+        tiles = tuple(sky_cell(tile).name for tile in tiles)
         folder = options["output"] and str(settings.output)
         return make_stale(
             catalog, chosen, named, tiles, folder, how, dry_run=options["dry_run"], as_json=as_json

@@ -89,7 +89,8 @@ def list_command(
     choice = visit_choice(*(options[name] for name in OPTIONS))
     cell = sky_cell(tile).name if tile else None
     settings, catalog = open_from(ctx)
-    visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
+    named = choice and not choice.every
+    visits = chosen_visits(catalog, settings, choice, must_exist=True) if named else None
     with catalog.begin() as connection:
         rows = list_products(
             connection, visits=visits, tile=cell, kinds=kinds, run=run, before=before, stale_only=stale

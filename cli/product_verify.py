@@ -58,7 +58,8 @@ def verify(
         raise click.UsageError("--quick reads no contents, --pixels reads all: give one of them", ctx)
     cell = sky_cell(tile).name if tile else None
     settings, catalog = open_from(ctx)
-    visits = chosen_visits(catalog, settings, choice) if choice and not choice.every else None
+    named = choice and not choice.every
+    visits = chosen_visits(catalog, settings, choice, must_exist=True) if named else None
     with catalog.begin() as connection:
         files = files_in_force(connection, names=names, visits=visits, tile=cell)
     if not files:

@@ -51,8 +51,13 @@ def visit_choice(
     return VisitChoice(visits, proposals, where or "", every_visit)
 
 
-def chosen_visits(catalog: "Catalog", settings: "Settings", choice: "VisitChoice") -> list[str]:
+def chosen_visits(
+    catalog: "Catalog", settings: "Settings", choice: "VisitChoice", *, must_exist: bool = False
+) -> list[str]:
     """Return the visits of a choice, in the order of their names (plain names: as given).
+
+    With ``must_exist`` plain names that the catalog does not have are refused here, not where they are
+    worked on.
 
     Raises
     ------
@@ -61,4 +66,10 @@ def chosen_visits(catalog: "Catalog", settings: "Settings", choice: "VisitChoice
     """
     from hapctl.archive.target_selection import select_visits
 
-    return select_visits(catalog, choice, reader=settings.reader, timeout_seconds=settings.query_timeout)
+    return select_visits(
+        catalog,
+        choice,
+        reader=settings.reader,
+        timeout_seconds=settings.query_timeout,
+        must_exist=must_exist,
+    )

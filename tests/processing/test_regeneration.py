@@ -110,6 +110,9 @@ def test_nothing_is_stale(run: Runner, catalog: Catalog) -> None:
     assert good(run("mosaic", "--stale", "--all", "--dry-run")).stdout == "nothing is stale\n"
     assert good(run("mosaic", "--stale")).stdout == "nothing is stale\n"
     assert rows(catalog, "SELECT count(*) FROM run") == runs
+    for mistaken in (("--visit", "jhap99"), ("--tile", "skycell")):  # not a word that all is well
+        assert run("mosaic", "--stale", *mistaken).exit_code == 3
+        assert run("product", "list", *mistaken).exit_code == 3
 
 
 def test_after_an_alignment_only_what_depends_on_it_is_made_again_in_the_same_way(
