@@ -40,15 +40,22 @@ class Stopwatch:
         ----------
         name : str
         with_threads : bool
-            Count the processor time of all threads, for a block that has threads of its own while nothing
-            else runs; else that of the thread the block runs in.
+            Count the processor time of all threads, for a block that has threads of its own, less what
+            other steps were counted meanwhile; else that of the thread the block runs in.
         """
         used = time.process_time if with_threads else time.thread_time
-        processor, clock = used(), time.perf_counter()
+        processor, clock, others = used(), time.perf_counter(), self._counted()
         try:
             yield
         finally:
-            self._add(name, used() - processor, time.perf_counter() - clock)
+            spent = used() - processor
+            if with_threads:
+                spent = max(spent - (self._counted() - others), 0.0)
+            self._add(name, spent, time.perf_counter() - clock)
+
+    def _counted(self) -> float:
+        with self._lock:
+            return sum(one.processor for one in self._seconds.values())
 
     def _add(self, name: str, processor: float, clock: float) -> None:
         with self._lock:

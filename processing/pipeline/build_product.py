@@ -34,6 +34,8 @@ from hapctl.processing.pipeline.exposure_files import (
     write_exposure_files,
     write_grism_product,
 )
+from hapctl.processing.pipeline.finishing import Finisher, Making
+from hapctl.processing.pipeline.pace import Pace
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
 from hapctl.processing.pipeline.publish import aside, publish, tidy, written_file
 from hapctl.processing.pipeline.workshop import ProductPixels, Workshop, product_pixels
@@ -132,7 +134,39 @@ def _file_problem(kind: str, file: Mapping[str, Any]) -> StaleReason | None:
     return None
 
 
-def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path] = ()) -> ProductResult:
+def make_products(
+    shop: Workshop, planned: Sequence[PlannedProduct], colours: Sequence[Sequence[Path]], pace: Pace
+) -> list[ProductResult]:
+    """Make or keep products in order, each finished while the next is drizzled.
+
+    Parameters
+    ----------
+    shop : Workshop
+    planned : sequence of PlannedProduct
+    colours : sequence of sequences of path
+        Of each, what `make_or_keep` takes.
+    pace : Pace
+        Gets how long making one takes. What is finished meanwhile is the one before: its seconds count for
+        the later one, but no second counts twice.
+    """
+    with Finisher[ProductResult](shop.options.threads) as finisher:
+        for number, (one, shown) in enumerate(zip(planned, colours, strict=True), 1):
+            with pace.counted(one.kind) as pixels:
+                if finisher.begin(make_or_keep(shop, one, shown), _made_address(shop, one)):
+                    pixels.append(input_pixels(shop.opened.shapes(one.exposures)))
+                if number == len(planned):
+                    finisher.wait()
+        return finisher.results()
+
+
+def input_pixels(shapes: Sequence[Sequence[tuple[int, int]]]) -> int:
+    """Return the number of pixels of all chips of some exposures."""
+    return sum(height * width for chips in shapes for height, width in chips)
+
+
+def make_or_keep(
+    shop: Workshop, planned: PlannedProduct, colours: Sequence[Path] = ()
+) -> Making[ProductResult]:
     """Make a product unless the one in force is what would be made.
 
     Parameters
@@ -141,14 +175,19 @@ def make_or_keep(shop: Workshop, planned: PlannedProduct, colours: Sequence[Path
     planned : PlannedProduct
     colours : sequence of path
         Filter products, from short to long wavelength, for a preview in colour (a total).
+
+    Yields
+    ------
+    None
+        Once, when the pixels are written (`finishing`); not where the product is kept.
     """
-    masks = {name: shop.masks[name].sha256 for name in _masked(shop, planned)}
+    masks = _masks_in_use(shop, planned)
     why, current = reasons_to_make(shop.catalog, planned, shop.options, masks)
     if current is not None and not why:
         for file in current.files.values():
             tidy(Path(file["path"]))
         return result_of(planned, shop.options, "unchanged", why, current.product_id, current.pixels_sha256)
-    row = written_aside(shop, planned, masks, colours)
+    row = yield from written_aside(shop, planned, masks, colours)
     product_id = publish(shop.catalog, shop.run, row, keep_replaced=shop.options.keep_replaced)
     return result_of(planned, shop.options, "made", why, product_id, row.pixels_sha256)
 
@@ -184,20 +223,29 @@ def result_of(
     )
 
 
-def _masked(shop: Workshop, planned: PlannedProduct) -> list[str]:
+def _made_address(shop: Workshop, planned: PlannedProduct) -> str:
+    """Return the address of the pixels that a product is to have."""
+    return planned.pixels_address(_masks_in_use(shop, planned))
+
+
+def _masks_in_use(shop: Workshop, planned: PlannedProduct) -> dict[str, str]:
+    """SHA-256 of the masks that go in, by rootname."""
     if not planned.masked:
-        return []
-    return [one.rootname for one in planned.exposures if one.rootname in shop.masks]
+        return {}
+    names = [one.rootname for one in planned.exposures if one.rootname in shop.masks]
+    return {name: shop.masks[name].sha256 for name in names}
 
 
 def written_aside(
     shop: Workshop, planned: PlannedProduct, masks: Mapping[str, str], colours: Sequence[Path]
-) -> NewProduct:
+) -> Making[NewProduct]:
     """Make a product and write its files aside; return the row that is to record it.
 
-    Parameters as for `make_or_keep`; ``masks`` holds the SHA-256 of the masks that go in, by rootname.
+    Parameters as for `make_or_keep`; ``masks`` holds the SHA-256 of the masks that go in, by rootname. Yields
+    when the pixels are written; closed there, or after an error, it leaves no file.
     """
     if not planned.drizzled:
+        yield
         return write_grism_product(shop, planned)
     final = shop.options.output / planned.name
     picture = final.with_suffix(".png")
@@ -207,7 +255,7 @@ def written_aside(
     with ExitStack() as failed:  # what is half made must not fill the disk
         failed.callback(aside(final).unlink, missing_ok=True)
         failed.callback(aside(picture).unlink, missing_ok=True)
-        written = _write(shop, aside(final), description, pixels.bands())
+        written = yield from _write(shop, aside(final), description, pixels.bands())
         files = _hashed_and_shown(shop, final, colours)
         with shop.clock.step("write"):
             files += write_exposure_files(shop, planned, failed)
@@ -279,11 +327,12 @@ def _left_out(shop: Workshop, planned: PlannedProduct) -> tuple[tuple[str, str],
 
 def _write(
     shop: Workshop, path: Path, description: ProductDescription, bands: Iterable[Band]
-) -> WrittenProduct:
+) -> Making[WrittenProduct]:
     with ProductWriter(path, description, shop.options.compress) as writer:
         for band in bands:
             with shop.clock.step("write"):
                 writer.write(band.sci, band.wht, band.ctx, band.var)
+        yield
         with shop.clock.step("write"):
             return writer.finish()
 

@@ -20,7 +20,8 @@ from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.stopwatch import StepSeconds, Stopwatch
 from hapctl.processing.pipeline.build_product import (
     ProductResult,
-    make_or_keep,
+    input_pixels,
+    make_products,
     reasons_to_make,
     result_of,
 )
@@ -233,17 +234,9 @@ def _made(
         masks = _masks(work, planned)
     work.masking.names = tuple(sorted(name for name, row in masks.items() if row.run_id == work.run.id))
     shop = Workshop(catalog, work.run, work.opened, options, masks, policy_id, work.observer, work.clock)
-    made = [_timed(work, shop, one, filters_of_total(one, planned, options.output)) for one in planned]
+    colours = [filters_of_total(one, planned, options.output) for one in planned]
+    made = make_products(shop, planned, colours, work.pace)
     return made, make_pictures(planned, made, options.output, work.clock)
-
-
-def _timed(work: _Work, shop: Workshop, planned: PlannedProduct, colours: Sequence[Path]) -> ProductResult:
-    """Make or keep a product; note how long making one of its kind takes, for plans of the future."""
-    with work.pace.counted(planned.kind) as pixels:
-        result = make_or_keep(shop, planned, colours)
-        if result.status == "made":
-            pixels.append(_pixels(work.opened.shapes(planned.exposures)))
-    return result
 
 
 def _masks(work: _Work, planned: Sequence[PlannedProduct]) -> dict[str, MaskRow]:
@@ -312,15 +305,10 @@ def _planned_results(
                 bytes=one.file_bytes(sum(map(len, shapes)), options.compress) if why else 0,
                 memory_bytes=max([plan.peak, *(part.peak for part in needed if one.masked)]),
                 scratch_bytes=max([plan.scratch, *(part.scratch for part in needed if one.masked)]),
-                input_pixels=_pixels(shapes),
+                input_pixels=input_pixels(shapes),
             )
         )
     return results, to_make
-
-
-def _pixels(shapes: Sequence[Sequence[tuple[int, int]]]) -> int:
-    """Return the number of pixels of all chips of some exposures."""
-    return sum(height * width for chips in shapes for height, width in chips)
 
 
 def _known_masks(

@@ -29,6 +29,7 @@ from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.imaging.product_file import aside, file_sha256
 from hapctl.processing.imaging.stopwatch import Stopwatch
 from hapctl.processing.pipeline.build_product import written_aside
+from hapctl.processing.pipeline.finishing import whole
 from hapctl.processing.pipeline.masks import MaskGroup, make_masks_of, memory_of_group
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct, memory_of_product
@@ -201,7 +202,8 @@ def _rebuilt(work: _Rebuild, replace_file: bool) -> RebuildReport:
         work.observer,
         work.clock,
     )
-    row = written_aside(shop, planned, {name: mask.sha256 for name, mask in masks.items()}, ())
+    used = {name: mask.sha256 for name, mask in masks.items()}
+    row = whole(written_aside(shop, planned, used, ()))
     if row.pixels_sha256 != product.pixels_sha256:
         for file in row.files:
             aside(Path(file.path)).unlink(missing_ok=True)
