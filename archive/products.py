@@ -115,22 +115,6 @@ class ProductInForce:
 
 
 @dataclass(frozen=True)
-class ProductLeftBehind:
-    """A stale product that is made no more: its exposures are out of use, or it has another name now."""
-
-    product_id: int
-    kind: str
-    name: str
-    path: str
-    detector: str
-    filter: str
-    nx: int
-    ny: int
-    codes: Sequence[str]
-    reasons: Sequence[str]
-
-
-@dataclass(frozen=True)
 class NewInput:
     """An edge from a product to (exposure, file, solution, mask)."""
 
@@ -377,32 +361,6 @@ def put_product_in_force(connection: Connection, run_id: int, product_id: int) -
     connection.execute(_statement("close_product"), row)
     connection.execute(_statement("put_product_in_force"), row)
     drop_pending(connection, product_id)
-
-
-def products_left_behind(
-    connection: Connection,
-    folder: str,
-    planned: Sequence[str],
-    *,
-    visit: str | None = None,
-    tile: str | None = None,
-    field: str | None = None,
-    split_by: str | None = None,
-) -> list[ProductLeftBehind]:
-    """Return the stale products of a visit, tile or field in a folder whose names are not planned.
-
-    A field is told by what the names of its mosaics begin with, after ``hst_``. Of layers and mosaics only
-    those that are split in the same way are returned.
-    """
-    place = {"folder": folder, "visit": visit, "tile": tile, "field": field, "split_by": split_by or ""}
-    parameters = {**place, "planned": list(planned)}
-    rows = connection.execute(_statement("products_left_behind"), parameters).mappings()
-    return [ProductLeftBehind(**row) for row in rows]
-
-
-def retire_product(connection: Connection, run_id: int, product_id: int) -> None:
-    """End the time of a product in force, with none in its place; its rows and files stay."""
-    connection.execute(_statement("close_product"), {"product_id": product_id, "run_id": run_id})
 
 
 def drop_pending(connection: Connection, product_id: int) -> None:

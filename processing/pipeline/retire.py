@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hapctl.archive.products import ProductLeftBehind, products_left_behind, retire_product
+from hapctl.archive.left_behind import ProductLeftBehind, products_left_behind, retire_product
 from hapctl.archive.recalls import drop_recalled
 from hapctl.processing.pipeline.build_product import ProductResult, Status
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct
