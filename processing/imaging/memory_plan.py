@@ -1,7 +1,7 @@
 """The memory that a drizzle needs, told before it begins.
 
     peak = base + exposures + masks
-           + max(statistics, plane + reach + max(bands of pass 1, blocks of pass 2), pass 3)
+           + max(statistics, plane + reach + max(bands of pass 1, blocks of pass 2), pass 3, picture)
 
 - base: interpreter and libraries;
 - exposures: headers and WCS, `EXPOSURE_BYTES` each;
@@ -13,7 +13,8 @@
 - pass 1: for each thread a band: `BAND_BYTES`, or its least number of rows where that is more;
 - pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
 - pass 3: reach, the drizzle's own bands and those that are written; and the plane, where the variance of
-  chips without ERR is taken from it.
+  chips without ERR is taken from it;
+- picture: `PICTURE_BYTES` for each pixel of a preview, of products that are shown.
 
 The height of the output does not enter. An exposure of ACS/WFC more adds 5.4 MB as long as masks lie in
 memory, 1.2 MB (headers, WCS and reach; measured: 1.0) beyond, whatever it is drizzled onto.
@@ -28,6 +29,7 @@ from hapctl.processing.imaging.compare_pass import BLOCK_PIXEL_BYTES, BLOCK_ROWS
 from hapctl.processing.imaging.drizzle import default_band_rows, pixel_bytes, predict_memory
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters
+from hapctl.processing.imaging.picture_grid import MOST_PIXELS
 from hapctl.processing.imaging.plane_store import (
     IN_MEMORY_BYTES,
     MASKS_IN_MEMORY_BYTES,
@@ -48,6 +50,8 @@ EXPOSURE_BYTES = 400_000
 """Measured on ACS/WFC files: 0.36 MB."""
 STATISTICS_BYTES = 76
 """Measured: 70, of which 48 are the values sorted by cells and their running sums."""
+PICTURE_BYTES = 150
+"""Measured in colour: 130 of two filters, 148 of four; grey 36."""
 _HALO = 16
 _CELL = 1024
 _CELL_BYTES = 48
@@ -100,6 +104,7 @@ def plan_memory(
     in_memory_bytes: int = IN_MEMORY_BYTES,
     errors: bool = True,
     groups: int = 1,
+    picture: bool = False,
 ) -> MemoryPlan:
     """Predict the memory of a drizzle; the formula is that of the module.
 
@@ -119,6 +124,8 @@ def plan_memory(
         Whether all chips have an ERR extension.
     groups : int
         Of exposures that are compared apart: the masks of each lie in memory or on disk by themselves.
+    picture : bool
+        Whether the final image is shown, perhaps with others in colour.
     """
     shapes = [shape for exposure in chips for shape in exposure]
     pixels = sum(ny * nx for ny, nx in shapes)
@@ -136,7 +143,13 @@ def plan_memory(
         passes.append(plane + reach + threads * max(_band(comparison, len(chips)), _block(shapes)))
     if final is not None:
         passes.append(_final(shapes, final, parameters, threads) + (0 if errors else plane))
+        passes.append(_picture(final) if picture else 0)
     return MemoryPlan(kept + max(passes), scratch)
+
+
+def _picture(grid: OutputGrid) -> int:
+    factor = -(-max(grid.shape) // MOST_PIXELS)
+    return PICTURE_BYTES * (grid.shape[0] // factor + 1) * (grid.shape[1] // factor + 1)
 
 
 def _statistics(shapes: Sequence[Shape]) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 from hapctl.ext.writing import gather
 from numpy.typing import NDArray
 
+_PIXELS_AT_ONCE = 1 << 17
+"""Many exposures are looked for in so many pixels at once: 50 bytes for each."""
 _BINS = 1 << 16
 _WEIGHT_SHIFT = 11
 _WEIGHT_BINS = 1 << (32 - 1 - _WEIGHT_SHIFT)
@@ -74,7 +76,11 @@ class StatisticsGatherer:
         for row in sums.tolist():
             self._weight_sum += row
         if planes and not exact:
-            self._add_depths(context[:, np.any(context != 0, axis=0)])
+            pixels = context.reshape(planes, -1)
+            for first in range(0, pixels.shape[1], _PIXELS_AT_ONCE):
+                some = pixels[:, first : first + _PIXELS_AT_ONCE]
+                if (seen := some.any(axis=0)).any():
+                    self._add_depths(some[:, seen])
 
     def _masks(self, planes: int) -> NDArray[np.int32]:
         """Bits of each exposure in each plane."""

@@ -333,4 +333,4 @@ def memory_of_product(
     if not planned.drizzled:
         largest = max(height * width for chips in shapes for height, width in chips)
         return MemoryPlan(BASE_BYTES + EXPOSURE_BYTES + 2 * 4 * largest)
-    return plan_memory(shapes, planned.drizzle, final=planned.grid, threads=options.threads)
+    return plan_memory(shapes, planned.drizzle, final=planned.grid, threads=options.threads, picture=True)
