@@ -11,14 +11,15 @@ CREATE OR REPLACE VIEW stale_product_reason AS
 WITH input AS (
     SELECT p.product_id, p.kind, x.rootname, i.exposure_id, i.solution_id, i.file_id, i.mask_id,
            e.exposure_id IS NOT NULL AS eligible, e.solution_id AS solution_now, e.file_id AS file_now,
-           e.mask_id AS mask_now
+           m.mask_id AS mask_now
     FROM made_product p
     JOIN product_input i USING (product_id)
     JOIN exposure x ON x.exposure_id = i.exposure_id
     LEFT JOIN eligible_exposure e ON e.exposure_id = i.exposure_id
+    LEFT JOIN exposure_mask_current m ON m.exposure_id = i.exposure_id AND upper_inf(m.during)
     WHERE p.kind <> 'grism'
       AND (e.exposure_id IS NULL OR e.solution_id <> i.solution_id OR e.file_id <> i.file_id
-           OR e.mask_id IS DISTINCT FROM i.mask_id)
+           OR (m.mask_id IS DISTINCT FROM i.mask_id AND (p.kind <> 'exposure' OR i.mask_id IS NOT NULL)))
 ),
 candidate AS (
     SELECT p.product_id, e.exposure_id, e.rootname, e.solution_id
@@ -100,12 +101,12 @@ WHERE a.policy_id <> p.policy_id
   AND NOT EXISTS (SELECT FROM product_policy_same s WHERE (s.product_id, s.policy_id) = (p.product_id, a.policy_id))
 UNION ALL
 SELECT p.product_id, k.state, 'its ' || f.kind || ' file was found ' || k.state
-FROM current_product p
-JOIN product_file f USING (product_id)
-CROSS JOIN LATERAL (
-    SELECT c.state FROM product_file_check c
-    WHERE c.product_file_id = f.product_file_id ORDER BY c.product_file_check_id DESC LIMIT 1
-) k
-WHERE k.state <> 'ok';
+FROM product_file_check k
+JOIN product_file f USING (product_file_id)
+JOIN current_product p USING (product_id)
+WHERE k.state <> 'ok'
+  AND NOT EXISTS (
+      SELECT FROM product_file_check l
+      WHERE l.product_file_id = k.product_file_id AND l.product_file_check_id > k.product_file_check_id);
 
 COMMENT ON VIEW stale_product_reason IS 'Why a current product is stale: one row per product and reason.';
