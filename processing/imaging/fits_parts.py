@@ -17,6 +17,8 @@ from hapctl.processing.errors import RefusedError, TooLargeError
 from numpy.typing import NDArray
 
 BLOCK = 2880
+_BYTES_AT_ONCE = 1 << 18
+"""Turned, written and summed up while they are in the processor's cache."""
 
 
 class FilePart:
@@ -111,12 +113,17 @@ class PartsFile:
     def put(self, part: FilePart, number: int, row: int, rows: NDArray[np.generic]) -> None:
         """Write rows of a plane; they must come in order."""
         words = np.ascontiguousarray(rows).view(np.uint32)
-        turned = np.empty(words.shape, dtype=np.uint32)
-        total = big_endian(words, turned)
-        raw = turned.data.cast("B")
-        with self._told_when_full():
-            self._write(raw, part.data_offset + number * part.plane_bytes + row * part.row_bytes)
-        part.seen(number, raw, total)
+        place = part.data_offset + number * part.plane_bytes + row * part.row_bytes
+        height = max(1, _BYTES_AT_ONCE // part.row_bytes)
+        room = np.empty((min(height, len(words)), words.shape[1]), dtype=np.uint32)
+        for first in range(0, len(words), height):
+            piece = words[first : first + height]
+            turned = room[: len(piece)]
+            total = big_endian(piece, turned)
+            raw = turned.data.cast("B")
+            with self._told_when_full():
+                self._write(raw, place + first * part.row_bytes)
+            part.seen(number, raw, total)
 
     def finish(self) -> None:
         """Write headers and table, and sync the file to disk."""
