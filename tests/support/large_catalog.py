@@ -1,7 +1,8 @@
 """A catalog with very many products, filled by the server: visits of four exposures, five products each.
 
 Of each visit there are a product of one exposure, one of the filter, the total, and two layers of a tile of
-its own: all but the first have four inputs. Nothing is stale. Of files there are rows only.
+its own: all but the first have four inputs. Nothing is stale: the rules of this software are in force. Of
+files there are rows only.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from hapctl.archive.models import METADATA
+from hapctl.processing.imaging.product_seed import hap_rules
+from hapctl.processing.pipeline.product_policies import OWN_NAME, policy_content
 from sqlalchemy import Connection, text
 from support.catalog_rows import EPOCH, Rows, past
 
@@ -16,7 +19,7 @@ PRODUCTS = 5
 FOLDER = "/archive/products"
 _TABLES: Mapping[str, dict[str, Any]] = {
     "run": {},
-    "policy": {},
+    "policy": {"name": OWN_NAME, "content": policy_content(hap_rules())},
     "policy_active": {},
     "visit": {"proposal_id": None},
     "exposure": {"mjd_start": 53807.0, "mjd_end": 53807.01, "exposure_time": 300.0},
