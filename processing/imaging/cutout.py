@@ -1,7 +1,8 @@
 """Cut-outs of products: all images of a field, on the pixels of the product, with the inputs that touch it.
 
 Several products on the same pixels (layers of tiles of one projection cell) give one cut-out: of each pixel
-the first with data. Pixels are copied to the bit, by bands of rows, so memory does not depend on the size
+the first with data, on the flux scale (PHOTFLAM) of the first product. Pixels are copied to the bit, but for
+those of other products whose PHOTFLAM is another, by bands of rows, so memory does not depend on the size
 of product or cut-out; beyond the products SCI, VAR and ERR are NaN, WHT and CTX 0. Inputs without a
 pixel in the cut-out are left out of its table, and the bits of CTX are numbered anew.
 """
@@ -18,11 +19,12 @@ from hapctl.processing.astrometry.footprint import s_region
 from hapctl.processing.errors import NoViableDataError, UnusableFileError, UsageProblemError
 from hapctl.processing.imaging.compressed_file import CompressedFile, Compression
 from hapctl.processing.imaging.cutout_inputs import CutInputs, joined_inputs, recoded
-from hapctl.processing.imaging.cutout_source import CutSource, opened_sources
+from hapctl.processing.imaging.cutout_source import CutSource, factors_to_one_scale, opened_sources
 from hapctl.processing.imaging.durable import sync_folder
 from hapctl.processing.imaging.fits_parts import FilePart, PartsFile
 from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.outline import covered_polygons, outline_factor
+from hapctl.processing.imaging.product_description import PHOTOMETRY_KEYWORDS
 from hapctl.processing.imaging.product_file import aside, file_sha256
 from hapctl.processing.imaging.product_images import Card, add_cards
 from numpy.typing import NDArray
@@ -130,7 +132,8 @@ def write_cutout(
         seen = cut.seen()
         if not seen.covered:
             raise NoViableDataError(f"{products[0].name} has no data in the field", "give another field")
-        inputs = joined_inputs([(one.table, bits) for one, bits in zip(cut.sources, seen.bits, strict=True)])
+        tables = [(one.table, bits) for one, bits in zip(cut.sources, seen.bits, strict=True)]
+        inputs = joined_inputs(tables, cut.factors)
         file = _file(path, cut, inputs, seen, compress, run)
         _write(file, cut, inputs)
     os.replace(file.path, path)
@@ -161,6 +164,11 @@ class _Cut:
 
     sources: tuple[CutSource, ...]
     grid: OutputGrid
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """What SCI of each source is multiplied by."""
+        return factors_to_one_scale(self.sources)
 
     @property
     def bands(self) -> Iterator[tuple[int, int]]:
@@ -203,9 +211,10 @@ class _Cut:
         """Return a band of an image other than CTX."""
         fill = 0.0 if name == "WHT" else np.nan
         pixels = np.full((last - first, self.grid.shape[1]), fill, dtype=np.float32)
-        for source, owned in zip(self.sources, self.owners(first, last), strict=True):
-            found = source.rows(name, plane, self.grid, first, last, fill)
-            pixels[owned] = found[owned]
+        parts = zip(self.sources, self.owners(first, last), self.factors, strict=True)
+        for source, owned, factor in parts:
+            found = source.rows(name, plane, self.grid, first, last, fill)[owned]
+            pixels[owned] = found if factor == 1.0 else found * np.float32(factor ** source.power(name))
         return pixels
 
     def context(self, inputs: CutInputs, first: int, last: int) -> NDArray[np.int32]:
@@ -305,6 +314,8 @@ def _image_header(cut: _Cut, name: str, planes: int, seen: _Seen) -> fits.Header
         )
     if name == "SCI":
         header["S_REGION"] = seen.s_region
+        if not all(one.sensitivity > 0.0 for one in cut.sources):  # some in electrons, on no common scale
+            _forget(header, PHOTOMETRY_KEYWORDS)
     return header
 
 

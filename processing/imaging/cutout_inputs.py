@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-_BIT = "CTXBIT"
+_BIT, _FLUX = "CTXBIT", "FLUXFACT"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class CutInputs:
         return max(bits, default=0) // 32 + 1
 
 
-def joined_inputs(parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]]) -> CutInputs:
+def joined_inputs(
+    parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]], factors: Sequence[float]
+) -> CutInputs:
     """Choose the rows whose bits are in use, each input once, in the order of the products.
 
     Parameters
@@ -46,6 +48,8 @@ def joined_inputs(parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]
     parts : sequence of (BinTableHDU or None, frozenset of int)
         Of each product its table and the bits of CTX in use. Without any bit (a product without CTX) all
         rows stay; a table without the column CTXBIT has a row for each bit.
+    factors : sequence of float
+        What SCI of each product is multiplied by; the column FLUXFACT is, too.
     """
     tables = [table for table, _ in parts if table is not None]
     if len(tables) < len(parts):
@@ -63,7 +67,7 @@ def joined_inputs(parts: Sequence[tuple[fits.BinTableHDU | None, frozenset[int]]
                 chosen.append((number, row))
             code[bit] = new[key]
         codes.append(code)
-    joined = _table([table.data for table in tables], chosen, tables[0])
+    joined = _table([table.data for table in tables], chosen, tables[0], factors)
     return CutInputs(joined, tuple(codes), _rootnames(joined), len(chosen))
 
 
@@ -97,7 +101,10 @@ def _rootnames(table: fits.BinTableHDU) -> tuple[str, ...]:
 
 
 def _table(
-    tables: Sequence[fits.FITS_rec], chosen: Sequence[tuple[int, int]], first: fits.BinTableHDU
+    tables: Sequence[fits.FITS_rec],
+    chosen: Sequence[tuple[int, int]],
+    first: fits.BinTableHDU,
+    factors: Sequence[float],
 ) -> fits.BinTableHDU:
     columns = []
     for column in first.columns:
@@ -106,6 +113,8 @@ def _table(
         values = np.array([tables[number][column.name][row] for number, row in chosen])
         if column.name == _BIT:
             values = np.arange(len(chosen))
+        if column.name == _FLUX:
+            values = values * np.array([factors[number] for number, _ in chosen])
         code = f"{max(1, values.dtype.itemsize // 4)}A" if values.dtype.kind == "U" else column.format
         columns.append(fits.Column(name=column.name, format=code, unit=column.unit, array=values))
     table = fits.BinTableHDU(name=first.name)

@@ -1,5 +1,6 @@
 """A product that cut-outs are taken from: its headers, its images by rows, its table of inputs."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from hapctl.processing.imaging.image_planes import FileBytes, ImagePlane, image_
 from numpy.typing import NDArray
 
 IMAGES = ("SCI", "WHT", "CTX", "VAR", "ERR")
+_POWERS = {"SCI": 1, "ERR": 1, "VAR": 2}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class CutSource:
     def planes(self, name: str) -> int:
         """Number of planes of an image; 0 where there is none."""
         return len(self.images[name].planes) if name in self.images else 0
+
+    @property
+    def sensitivity(self) -> float:
+        """PHOTFLAM of SCI; NaN where it says none."""
+        value = self.images["SCI"].header.get("PHOTFLAM")
+        usable = isinstance(value, int | float) and math.isfinite(value) and value > 0
+        return float(value) if usable and value is not None else math.nan
+
+    def power(self, name: str) -> int:
+        """Which power of a change of the flux scale an image takes: weights that are inverse variances -2."""
+        if name == "WHT" and self.images["WHT"].header.get("WHTTYPE", "EXP") != "EXP":
+            return -2
+        return _POWERS.get(name, 0)
 
     def origin(self, grid: OutputGrid) -> tuple[int, int]:
         """Row and column (0-based) of the product at the first pixel of a grid on its pixels."""
@@ -88,6 +103,17 @@ class CutSource:
             used = int(np.bitwise_or.reduce(context.view(np.uint32), initial=0))
             found |= {32 * number + bit for bit in range(32) if used >> bit & 1}
         return found
+
+
+def factors_to_one_scale(sources: Sequence[CutSource]) -> tuple[float, ...]:
+    """Return what SCI of each product is multiplied by to be on the flux scale of the first.
+
+    Layers of neighbouring tiles hold different exposures, so that their mean PHOTFLAM differ. All 1 where
+    some product says none.
+    """
+    values = [one.sensitivity for one in sources]
+    known = all(map(math.isfinite, values))
+    return tuple(value / values[0] if known else 1.0 for value in values)
 
 
 @contextmanager

@@ -112,15 +112,42 @@ def test_beyond_the_product_there_is_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_layers_of_two_tiles_are_put_together(tmp_path: Path) -> None:
+def neighbours(folder: Path) -> tuple[list[Path], OutputGrid, OutputGrid, tuple[float, float]]:
+    """Layers of two tiles, their grids, and a position on the edge between them."""
     cell = projection_cells()[1360]
     left, right = (tile_grid(SkyCell(cell, x, 11)) for x in (10, 11))
     left, right = left.cut(9000, 9200, 21300, 21954), right.cut(9000, 9200, 0, 900)
-    paths = [tmp_path / name for name in ("left.fits", "right.fits")]
+    paths = [folder / name for name in ("left.fits", "right.fits")]
     product(paths[0], left, [0, 1, 2], seed=1)
     product(paths[1], right, [2, 3, 4], seed=2)
-    edge = tuple(float(value) for value in left.pixel_to_sky(653.5, 100.0))
-    made = write_cutout(tmp_path / "both.fits", paths, edge, (20.0, 3.0))  # type: ignore[arg-type]
+    ra, dec = left.pixel_to_sky(653.5, 100.0)
+    return paths, left, right, (float(ra), float(dec))
+
+
+def test_layers_of_other_exposures_come_to_one_flux_scale(tmp_path: Path) -> None:
+    """Each layer has the mean PHOTFLAM of its own exposures: their pixels differ by as much."""
+    paths, _, _, edge = neighbours(tmp_path)
+    write_cutout(tmp_path / "before.fits", paths, edge, (20.0, 3.0))
+    flux = fits.getval(paths[1], "PHOTFLAM", ext=("SCI", 1))
+    fits.setval(paths[1], "PHOTFLAM", value=1.05 * flux, ext=("SCI", 1))
+    write_cutout(tmp_path / "after.fits", paths, edge, (20.0, 3.0))
+    with fits.open(tmp_path / "before.fits") as before, fits.open(tmp_path / "after.fits") as after:
+        assert after["SCI"].header["PHOTFLAM"] == flux
+        for name, factor in (("SCI", 1.05), ("VAR", 1.05**2), ("WHT", 1.0)):
+            np.testing.assert_array_equal(after[name].data[:, :250], before[name].data[:, :250])
+            ratio = after[name].data[:, 250:] / before[name].data[:, 250:]
+            np.testing.assert_allclose(ratio, factor, rtol=1e-6)
+        np.testing.assert_allclose(sorted(set(after["HDRTAB"].data["FLUXFACT"])), [1.0, 1.05])
+    fits.delval(paths[1], "PHOTFLAM", ext=("SCI", 1))
+    write_cutout(tmp_path / "none.fits", paths, edge, (20.0, 3.0))
+    with fits.open(tmp_path / "none.fits") as none, fits.open(tmp_path / "before.fits") as before:
+        np.testing.assert_array_equal(none["SCI"].data, before["SCI"].data)
+        assert not any(keyword.startswith("PHOT") for keyword in none["SCI"].header)
+
+
+def test_layers_of_two_tiles_are_put_together(tmp_path: Path) -> None:
+    paths, left, right, edge = neighbours(tmp_path)
+    made = write_cutout(tmp_path / "both.fits", paths, edge, (20.0, 3.0))
     assert made.products == ("left.fits", "right.fits")
     # the chip that both have in common is one row and one bit
     assert len(made.inputs) == len(set(made.inputs)) <= 5
@@ -136,7 +163,7 @@ def test_layers_of_two_tiles_are_put_together(tmp_path: Path) -> None:
         assert np.count_nonzero(cut["HDRTAB"].data["ROOTNAME"] == input_chip(2).rootname) == 1
     product(tmp_path / "other.fits", small_grid(), [0])
     with pytest.raises(UnusableFileError, match="other pixels"):
-        write_cutout(tmp_path / "x.fits", [paths[0], tmp_path / "other.fits"], edge, (1.0, 1.0))  # type: ignore[arg-type]
+        write_cutout(tmp_path / "x.fits", [paths[0], tmp_path / "other.fits"], edge, (1.0, 1.0))
 
 
 @given(st.floats(0.0, 360.0), st.floats(-90.0, 90.0), st.floats(0.1, 500.0), st.floats(0.1, 500.0))
