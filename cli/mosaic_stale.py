@@ -118,7 +118,7 @@ def _print(found: "Sequence[Regenerated]", dry_run: bool) -> None:
         if one.exit_code:
             click.echo(f"  can't be {'planned' if dry_run else 'made'}: {one.message}")
             for product in one.group.products:
-                click.echo(f"  stale      {product.kind:8}  {product.name}")
+                click.echo(f"  {'stale' if dry_run else 'was stale':9}  {product.kind:8}  {product.name}")
                 click.echo(f"             because ({', '.join(product.codes)}): {'; '.join(product.reasons)}")
         for product in one.products:
             click.echo("\n".join(_lines(product, dry_run)))

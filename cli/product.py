@@ -7,6 +7,7 @@ import click
 from hapctl.cli.output import json_option, print_json
 from hapctl.cli.product_compare import compare
 from hapctl.cli.product_lineage import lineage
+from hapctl.cli.product_names import as_known
 from hapctl.cli.product_rebuild import rebuild
 from hapctl.cli.product_recall import recall
 from hapctl.cli.product_trailer import trailer
@@ -106,7 +107,7 @@ def list_command(
 
 
 @product.command("show")
-@click.argument("name")
+@click.argument("name", callback=as_known)
 @click.option("--history", is_flag=True, help="Also all products that were at its place before, with times.")
 @json_option
 @click.pass_context

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 from hapctl.cli.output import json_option, print_json
+from hapctl.cli.product_names import as_known
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", callback=as_known)
 @click.option("--dot", is_flag=True, help="Print a graph in the DOT language of Graphviz.")
 @json_option
 @click.pass_context

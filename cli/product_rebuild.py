@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 from hapctl.cli.output import json_option, print_json, say
+from hapctl.cli.product_names import as_known
 
 if TYPE_CHECKING:
     from hapctl.processing.pipeline.rebuild import RebuildReport
 
 
 @click.command("rebuild")
-@click.argument("name", metavar="NAME|ID")
+@click.argument("name", metavar="NAME|ID", callback=as_known)
 @click.option("--output", type=click.Path(file_okay=False), help="Folder to write to.")
 @click.option(
     "--replace", is_flag=True, help="Put it back into its place, where its file is gone or damaged."

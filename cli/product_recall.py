@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 from hapctl.cli.output import json_option, print_json, say
+from hapctl.cli.product_names import as_known
 
 if TYPE_CHECKING:
     from hapctl.archive.database import Catalog
@@ -20,7 +21,7 @@ _INDENT = "  "
 @click.option("--file", metavar="SHA256|PATH", help="A bad content of an exposure file.")
 @click.option("--solution", metavar="ID|NAME[@RUN]", help="A bad WCS solution; a name with --exposure.")
 @click.option("--exposure", metavar="ROOTNAME", help="Of the solution that is named.")
-@click.option("--product", metavar="NAME|ID", help="A bad product.")
+@click.option("--product", metavar="NAME|ID", callback=as_known, help="A bad product.")
 @click.option("--reason", metavar="TEXT", help="Why, in words; part of the record.")
 @click.option("--dry-run", is_flag=True, help="Show the tree of what came of it; change nothing.")
 @click.option("--list", "list_all", is_flag=True, help="List all recalls and what waits for a rebuild.")

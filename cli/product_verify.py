@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from hapctl.cli.output import json_option, print_json, say
+from hapctl.cli.product_names import as_known
 from hapctl.cli.targets import OPTIONS, chosen_visits, target_options, visit_choice
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_known)
 @target_options
 @click.option("--tile", metavar="NAME", help="Layers of this sky tile.")
 @click.option("--quick", is_flag=True, help="Look at sizes only; contents are not read.")

@@ -72,7 +72,9 @@ FROM candidate c
 WHERE NOT EXISTS (SELECT FROM product_input i WHERE (i.product_id, i.exposure_id) = (c.product_id, c.exposure_id))
   AND NOT EXISTS (SELECT FROM product_exclusion x WHERE (x.product_id, x.exposure_id) = (c.product_id, c.exposure_id))
 UNION ALL
-SELECT p.product_id, 'exclusion', e.rootname || ': was left out with another WCS solution'
+SELECT p.product_id, 'exclusion',
+       e.rootname || CASE WHEN x.solution_id IS NULL THEN ': was left out, and may go in now'
+                          ELSE ': was left out with another WCS solution' END
 FROM made_product p
 JOIN product_exclusion x USING (product_id)
 JOIN eligible_exposure e ON e.exposure_id = x.exposure_id

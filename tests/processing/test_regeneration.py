@@ -1,5 +1,6 @@
 """`mosaic --stale`: what is found stale, why, what it costs; only that is made again, as it was asked for."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -110,6 +111,8 @@ def test_nothing_is_stale(run: Runner, catalog: Catalog) -> None:
     assert good(run("mosaic", "--stale", "--all", "--dry-run")).stdout == "nothing is stale\n"
     assert good(run("mosaic", "--stale")).stdout == "nothing is stale\n"
     assert rows(catalog, "SELECT count(*) FROM run") == runs
+    path = Path(rows(catalog, "SELECT path FROM current_product ORDER BY product_id LIMIT 1")[0][0])
+    assert good(run("product", "show", os.path.relpath(path), "--json")).json()["path"] == str(path)
     for mistaken in (("--visit", "jhap99"), ("--tile", "skycell")):  # not a word that all is well
         assert run("mosaic", "--stale", *mistaken).exit_code == 3
         assert run("product", "list", *mistaken).exit_code == 3
