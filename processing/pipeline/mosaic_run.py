@@ -366,8 +366,8 @@ def _check_room(
     needed = sum(new.values())
     if needed and needed + again > free:
         raise TooLargeError(
-            f"{len(new)} products would need {(needed + again) / 1e9:.1f} GB of disk, "
-            f"{free / 1e9:.1f} GB are free in {options.output}",
+            f"{len(new)} products would need {(needed + again) / 1e9:.2f} GB of disk, "
+            f"{free / 1e9:.2f} GB are free in {options.output}",
             "free space, give another --output, --compress, or ask for less",
         )
 
