@@ -213,8 +213,9 @@ class _Cut:
         pixels = np.full((last - first, self.grid.shape[1]), fill, dtype=np.float32)
         parts = zip(self.sources, self.owners(first, last), self.factors, strict=True)
         for source, owned, factor in parts:
-            found = source.rows(name, plane, self.grid, first, last, fill)[owned]
-            pixels[owned] = found if factor == 1.0 else found * np.float32(factor ** source.power(name))
+            pixels[owned] = source.rows(name, plane, self.grid, first, last, fill)[owned]
+            if factor != 1.0:
+                pixels[owned] *= np.float32(factor ** source.power(name))
         return pixels
 
     def context(self, inputs: CutInputs, first: int, last: int) -> NDArray[np.int32]:

@@ -1,7 +1,10 @@
 """A field of the sky that a mosaic is asked for: which projection cell holds it, and its grid there.
 
-The pixels are those of the projection cell, so those of its tiles, of which a field may cross several; but a
-field must lie in one projection cell whole, because the pixels of two have different directions.
+The pixels of 0.04 arcsec are those of the projection cell, so those of its tiles, of which a field may cross
+several; but a field must lie in one projection cell whole, because the pixels of two differ in direction.
+Pixels of 0.12 arcsec have no lattice that all tiles share: tiles are 21442 fine pixels apart, no multiple of
+three, so that HAP's coarse layers differ by thirds of a pixel. Those of a field lie about the tangent point;
+coarse pixels of a tile come from cut-outs of its layers.
 """
 
 import math
