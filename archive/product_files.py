@@ -12,7 +12,7 @@ FileState = Literal["ok", "missing", "damaged"]
 
 @dataclass(frozen=True)
 class ProductFile:
-    """A file of a product in force."""
+    """A file of a product in force; ``origin`` tells whether it was made here or imported."""
 
     product_file_id: int
     product_id: int
@@ -20,6 +20,7 @@ class ProductFile:
     path: str
     sha256: str
     size_bytes: int
+    origin: str
 
 
 def files_in_force(

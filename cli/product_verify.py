@@ -91,5 +91,8 @@ def _print(checked: "Sequence[CheckedFile]", bad: "Sequence[CheckedFile]") -> No
     for one in bad:
         click.echo(f"{one.state or 'unknown':8}  {one.file.path}: {one.problem}")
     click.echo(f"{len(checked)} files, {len(checked) - len(bad)} as they were written")
-    if any(one.state is not None for one in bad):
+    origins = {one.file.origin for one in bad if one.state is not None}
+    if "made" in origins:
         say("hapctl: 'hapctl mosaic --stale' makes again what is missing or damaged")
+    if "import" in origins:
+        say("hapctl: what was imported can't be made here: put its file back, and verify it again")

@@ -1,5 +1,5 @@
 -- The files of products in force; all filters are optional.
-SELECT f.product_file_id, f.product_id, f.kind, f.path, f.sha256, f.size_bytes
+SELECT f.product_file_id, f.product_id, f.kind, f.path, f.sha256, f.size_bytes, p.origin
 FROM product_current n
 JOIN product p USING (product_key_id, product_id)
 JOIN product_key k ON k.product_key_id = n.product_key_id
