@@ -20,6 +20,7 @@ EXPOSURE = "hst_90001_01_acs_wfc_f606w_jhap01a0_drc.fits"
 # Each kills the process when a step of the protocol is reached for the first product.
 KILLER = """
 import os, signal
+from types import SimpleNamespace
 from hapctl.processing.pipeline import build_product, publish
 from hapctl.cli.main import main
 
@@ -43,7 +44,7 @@ POINTS = {
     "files written aside": "build_product.publish = die",
     "being recorded": "after(publish, 'insert_pending_product')",
     "recorded as pending": "publish._move = die",
-    "first file moved": "after(publish.os, 'replace')",
+    "first file moved": "publish.os = SimpleNamespace(**vars(os)); after(publish.os, 'replace')",
     "all files moved": "publish._put_in_force = die",
     "being put in force": "after(publish, 'put_product_in_force')",
     "in force": "publish.drop_backups = die",
