@@ -147,8 +147,8 @@ def _settle(catalog: Catalog, run: Run, pending: PendingProduct) -> str:
 def _undo(move: Move) -> None:
     if Path(move["backup"]).exists():
         os.replace(move["backup"], move["to"])
-    elif _is_there(Path(move["to"]), move):
-        Path(move["to"]).unlink()
+    elif not Path(move["from"]).exists() and _is_there(Path(move["to"]), move):
+        Path(move["to"]).unlink()  # else it is the old one, with the content of the new (a headerlet)
     Path(move["from"]).unlink(missing_ok=True)
     if "kept" in move:
         Path(move["kept"]).unlink(missing_ok=True)
