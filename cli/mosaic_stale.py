@@ -117,9 +117,9 @@ def _print(found: "Sequence[Regenerated]", dry_run: bool) -> None:
         click.echo(f"{one.group.name}, in {one.group.folder} ({request})")
         if one.exit_code:
             click.echo(f"  can't be {'planned' if dry_run else 'made'}: {one.message}")
-            for product in one.group.products:
-                click.echo(f"  {'stale' if dry_run else 'was stale':9}  {product.kind:8}  {product.name}")
-                click.echo(f"             because ({', '.join(product.codes)}): {'; '.join(product.reasons)}")
+            for stale in one.group.products:
+                click.echo(f"  {'stale' if dry_run else 'was stale':9}  {stale.kind:8}  {stale.name}")
+                click.echo(f"             because ({', '.join(stale.codes)}): {'; '.join(stale.reasons)}")
         for product in one.products:
             click.echo("\n".join(_lines(product, dry_run)))
         if dry_run and one.report and one.report.masks_to_make:

@@ -87,7 +87,8 @@ def test_layers_become_surveys_a_colour_and_a_page(
     page = (output / "index.html").read_text()
     assert ALADIN in page
     assert page.index('value="colour"') < page.index('value="acs_wfc_f814w"')
-    runs = rows(catalog, "SELECT r.command, e.summary FROM run r JOIN run_end e USING (run_id) WHERE r.command = 'hips'")
+    question = "SELECT r.command, e.summary FROM run r JOIN run_end e USING (run_id) WHERE r.command = 'hips'"
+    runs = rows(catalog, question)
     assert [len(summary["hips"]) for _, summary in runs] == [3]
 
     before = {path: path.stat().st_mtime_ns for path in output.rglob("Npix*")}

@@ -105,7 +105,8 @@ def test_a_rule_for_other_products_changes_none(made: Runner, params: Runner) ->
 
 def test_a_rule_takes_its_values_from_a_file_of_hap(made: Runner, params: Runner, tmp_path: Path) -> None:
     file = tmp_path / "acs_wfc_astrodrizzle.json"
-    file.write_text('{"STEP 7: FINAL": {"final_kernel": "turbo", "final_bits": "336", "final_units": "counts"}}')
+    step = '"final_kernel": "turbo", "final_bits": "336", "final_units": "counts"'
+    file.write_text(f'{{"STEP 7: FINAL": {{{step}}}}}')
     said = params("set", "--level", "total", "--from", file, "final.pixfrac=0.9")
     assert "final.units" in said.stderr
     assert stale(made) == {TOTAL}

@@ -366,7 +366,7 @@ def test_excluded_exposures_are_told_and_left_out(hapctl: Runner, visit: SkyVisi
 def test_unknown_visits_and_one_failure_of_several(hapctl: Runner, visit: SkyVisit) -> None:
     assert hapctl("align", "--visit", "zzzzzz").exit_code == 3
     both = hapctl("align", "--visit", "zzzzzz", "--visit", visit.visit, "--offline", "--json")
-    assert both.exit_code == 0
+    assert both.exit_code == 3, "that of the gravest failure"
     reports = both.json()["visits"]
     assert [report["outcome"] for report in reports] == ["failed", "accepted"]
     assert "zzzzzz" in reports[0]["reason"]
