@@ -271,9 +271,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _whole_file(
-    path: Path, product: ProductDescription, compress: Compression | None = None
-) -> PartsFile:
+def _whole_file(path: Path, product: ProductDescription, compress: Compression | None = None) -> PartsFile:
     table = input_table(product)
     file = CompressedFile(path, table, compress) if compress else PartsFile(path, table)
     file.add(primary_header(product, ProductStatistics()))

@@ -104,10 +104,12 @@ def test_every_command_and_option_has_a_help_text() -> None:
 )
 def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: str) -> None:
     for sub, command in inside(name).items():
-        lines = re.findall(rf"hapctl (?:--database \S+ )?{name}.*", command.help or "")
+        lines = re.findall(rf"^\s*(hapctl (?:--database \S+ )?{name}.*)", command.help or "", re.MULTILINE)
         assert lines, f"{name} {sub}"
         for line in lines:
-            alone = re.split(r" [|>] ", line)[0]  # what a shell does with its output is not ours
+            alone = re.split(r" \| | > [a-z]|  {2,}", line)[
+                0
+            ]  # what a shell does with it, or words beside it
             found, rest = follow(shlex.split(alone)[1:])
             found.make_context(name, rest, resilient_parsing=False)
 
