@@ -109,7 +109,7 @@ def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: s
         for line in lines:
             alone = re.split(r" \| | > [a-z]|  {2,}", line)[
                 0
-            ]  # what a shell does with it, or words beside it
+            ]  # no pipes, no words beside
             found, rest = follow(shlex.split(alone)[1:])
             found.make_context(name, rest, resilient_parsing=False)
 
