@@ -107,9 +107,7 @@ def test_the_help_of_a_command_shows_an_example_that_would_be_understood(name: s
         lines = re.findall(rf"^\s*(hapctl (?:--database \S+ )?{name}.*)", command.help or "", re.MULTILINE)
         assert lines, f"{name} {sub}"
         for line in lines:
-            alone = re.split(r" \| | > [a-z]|  {2,}", line)[
-                0
-            ]  # no pipes, no words beside
+            alone = re.split(r" \| | > [a-z]|  {2,}", line)[0]  # no pipes, no words beside
             found, rest = follow(shlex.split(alone)[1:])
             found.make_context(name, rest, resilient_parsing=False)
 
