@@ -156,7 +156,7 @@ def _simulate(demonstration: Demonstration) -> str:
 
 
 def _ingest(demonstration: Demonstration) -> None:
-    document = demonstration.run("Ingest the files", "ingest", str(demonstration.visit / "*_flc.fits"))
+    document = demonstration.run("Ingest the files", "ingest", str(demonstration.visit / "*_fl?.fits"))
     counts: dict[str, int] = {}
     for entry in document["files"]:
         counts[entry["status"]] = counts.get(entry["status"], 0) + 1
