@@ -13,8 +13,11 @@ SOURCES := pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.h)
 demo: $(VENV)/.installed
 	$(BIN)/hapctl demo
 
+# The longest modules come first, so that no process ends long before the other.
+TESTS = $(wildcard tests/test_*.py) $(addprefix tests/,cli processing astrometry archive ext)
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadscope tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(TESTS)
 
 lint: $(VENV)/.lint types
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from hapctl.processing.simulation.visit import SimulatedVisit, simulate_visit
 from support.canonical import canonical_state, damaged_files
 from support.servers import Watchdog, cloned_database
 
-KILLS = {"ingest": 3, "align": 3, "mosaic": 4}
+KILLS = {"ingest": 2, "align": 2, "mosaic": 3}
 PLAN = VisitPlan(filters=("F606W",), exposures=2, stars=800, chip_shape=(512, 1024), seed=11)
 # HAPCTL_KILL_SEED=$RANDOM tries other moments.
 SEED = int(os.environ.get("HAPCTL_KILL_SEED", "20261122"))

@@ -29,6 +29,8 @@ _CLOSE_SECONDS = 2.0
 _LOOK_SECONDS = 1.0
 _WORKERS_SECONDS = 30.0
 _WAIT_FOR_WORKERS = 5.0
+_UNDER_WAY_AGAIN = ("pending", "lost")
+"""Of an answer that died with its worker before it was fetched: the scheduler has the unit done again."""
 
 
 @contextmanager
@@ -114,8 +116,11 @@ class DaskWorkers:
             priority=-number,
         )
         self._under_way[number] = assignment, future
-        future.add_done_callback(lambda _: self._ended.put(number))
+        self._tell_when_ended(number, future)
         return self._scheduler
+
+    def _tell_when_ended(self, number: int, future: "Future[UnitOutcome]") -> None:
+        future.add_done_callback(lambda _: self._ended.put(number))
 
     def wait(self) -> Sequence[tuple[int, UnitOutcome | Lost]]:
         """Wait until a unit has ended or was lost.
@@ -133,7 +138,11 @@ class DaskWorkers:
                 continue
             if number in self._refused:
                 return [(number, self._refused.pop(number))]
-            assignment, future = self._under_way.pop(number)
+            assignment, future = self._under_way[number]
+            if future.status in _UNDER_WAY_AGAIN and self._client.status == "running":
+                self._tell_when_ended(number, future)
+                continue
+            del self._under_way[number]
             return [(number, self._answer(assignment, future))]
 
     def _answer(self, assignment: Assignment, future: "Future[UnitOutcome]") -> UnitOutcome | Lost:

@@ -168,7 +168,7 @@ def test_imported_products_are_linked_listed_and_never_stale(
     assert "made elsewhere" in refused.stderr
     before = path.read_bytes()
     refused = run_hapctl("mosaic", "--visit", VISIT, "--output", tmp_path)
-    assert (refused.exit_code, "another pipeline made" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "made by another pipeline" in refused.stderr) == (1, True)
     assert path.read_bytes() == before
 
 
