@@ -1,4 +1,4 @@
-"""The demo on two exposures of the smallest detector: complete, true, repeatable, and honest about a step that fails."""
+"""The demo on two exposures of the smallest detector: complete, true, repeatable, honest about what fails."""
 
 import json
 from pathlib import Path
