@@ -112,7 +112,10 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
     )
     choices = {name: options[name] for name in ("keep_replaced", *_CHOICES)}
     how = execution_of(settings, options["workers"], options["scheduler"])
-    chosen = shared(mosaic_options(settings, grid=options["grid"] or "native", **choices), settings, how)
+
+    def asked() -> "MosaicOptions":
+        return shared(mosaic_options(settings, grid=options["grid"] or "native", **choices), settings, how)
+
     if stale:
         from hapctl.archive.sky_cells import sky_cell
         from hapctl.cli.mosaic_stale import make_stale
@@ -122,10 +125,10 @@ def mosaic(ctx: click.Context, tiles: tuple[str, ...], stale: bool, as_json: boo
         tiles = tuple(sky_cell(tile).name for tile in tiles)
         folder = options["output"] and str(settings.output)
         return make_stale(
-            catalog, chosen, named, tiles, folder, how, dry_run=options["dry_run"], as_json=as_json
+            catalog, asked, named, tiles, folder, how, dry_run=options["dry_run"], as_json=as_json
         )
     visits = chosen_visits(catalog, settings, choice) if choice else []
-    units = _units(catalog, visits, tiles, field, chosen)
+    units = _units(catalog, visits, tiles, field, asked())
     return _make_all(catalog, units, how, dry_run=options["dry_run"], as_json=as_json)
 
 

@@ -10,18 +10,20 @@ from hapctl.cli.output import print_json, say
 from hapctl.cli.summary import Ending, gravest, print_summary, summary_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hapctl.archive.database import Catalog
+    from hapctl.archive.stale_products import StaleGroup
     from hapctl.processing.pipeline.batch import Execution
     from hapctl.processing.pipeline.build_product import ProductResult
     from hapctl.processing.pipeline.planned import MosaicOptions
     from hapctl.processing.pipeline.regeneration import Regenerated
+    from hapctl.processing.pipeline.stale_scope import Scope
 
 
 def make_stale(
     catalog: "Catalog",
-    options: "MosaicOptions",
+    options: "Callable[[], MosaicOptions]",
     visits: "Sequence[str] | None",
     tiles: "Sequence[str]",
     folder: str | None,
@@ -34,6 +36,8 @@ def make_stale(
 
     Parameters
     ----------
+    options : callable
+        Gives the options; asked only when there is something to do, for they load the pixels' side.
     visits : sequence of str or None
         Products of these, and of the tiles; None and no tiles: all products.
     folder : str or None
@@ -41,17 +45,16 @@ def make_stale(
     how : Execution
         Where the work is done.
     """
-    from hapctl.cli.execution import shown_batch
-    from hapctl.cli.progress import shown_progress
-    from hapctl.processing.pipeline.regeneration import Scope, plan_stale, remake_stale
+    from hapctl.processing.pipeline.stale_scope import Scope
 
     scope = Scope(None if visits is None else tuple(visits), tuple(tiles) or None, folder)
-    if dry_run:
-        with shown_progress() as observer:
-            found = plan_stale(catalog, scope, options, observer=observer)
+    groups = scope.groups(catalog)
+    if groups and dry_run:
+        found = _planned(catalog, groups, options())
+    elif not dry_run and (groups or not scope.rules_known(catalog)):
+        found = _remade(catalog, scope, options(), how)
     else:
-        with shown_batch() as watch:
-            found = remake_stale(catalog, scope, options, how, watch, arguments=sys.argv[1:])
+        found = []
     endings = [_ending(one, dry_run) for one in found]
     if as_json:
         print_json(_document(found, endings, dry_run))
@@ -61,6 +64,26 @@ def make_stale(
         if len(endings) == 1 and endings[0].exit_code:
             say(f"hapctl: {endings[0].reason}")
     return gravest(ending.exit_code for ending in endings)
+
+
+def _planned(
+    catalog: "Catalog", groups: "Sequence[StaleGroup]", options: "MosaicOptions"
+) -> "list[Regenerated]":
+    from hapctl.cli.progress import shown_progress
+    from hapctl.processing.pipeline.regeneration import plan_stale
+
+    with shown_progress() as observer:
+        return plan_stale(catalog, groups, options, observer=observer)
+
+
+def _remade(
+    catalog: "Catalog", scope: "Scope", options: "MosaicOptions", how: "Execution"
+) -> "list[Regenerated]":
+    from hapctl.cli.execution import shown_batch
+    from hapctl.processing.pipeline.regeneration import remake_stale
+
+    with shown_batch() as watch:
+        return remake_stale(catalog, scope, options, how, watch, arguments=sys.argv[1:])
 
 
 def _ending(one: "Regenerated", dry_run: bool) -> Ending:

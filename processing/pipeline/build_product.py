@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +28,7 @@ from hapctl.processing.imaging.preview import write_colour, write_preview
 from hapctl.processing.imaging.product_bands import product_bands
 from hapctl.processing.imaging.product_description import ProductDescription
 from hapctl.processing.imaging.product_file import ProductWriter, WrittenProduct
+from hapctl.processing.pipeline.engine import software_name
 from hapctl.processing.pipeline.exposure_files import (
     exposure_paths,
     write_exposure_files,
@@ -71,11 +71,6 @@ class ProductResult:
     input_pixels: int | None = None
     drizzle: Mapping[str, Any] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
-
-
-def software_name() -> str:
-    """Return what PROD_VER says: name and version."""
-    return f"hapctl {version('hapctl')}"
 
 
 def reasons_to_make(

@@ -7,7 +7,7 @@ from hapctl.archive.products import EligibleExposure
 from hapctl.processing.imaging.grid import OutputGrid, native_scale, turned_cd
 from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_names import exposure_file_name
-from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.engine import software_name
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import MosaicOptions, PlannedProduct, header_filter, short_cells
 

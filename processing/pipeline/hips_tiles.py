@@ -43,7 +43,7 @@ from hapctl.processing.imaging.picture_grid import picture_grid
 from hapctl.processing.imaging.picture_layer import PictureLayer, binned, read_layer
 from hapctl.processing.imaging.product_names import detector_label, filter_label
 from hapctl.processing.imaging.stretch import ColourLevels, GreyLevels, colour_levels, grey_levels
-from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.engine import software_name
 from numpy.typing import NDArray
 
 STYLE = 1

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from hapctl.archive.products import EligibleExposure, LeftOutExposure, NewExclusion
 from hapctl.processing.imaging.grid import OutputGrid, covered_window
 from hapctl.processing.imaging.product_names import layer_name, product_suffix
-from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.engine import software_name
 from hapctl.processing.pipeline.filter_rules import without_problem
 from hapctl.processing.pipeline.open_exposures import OpenExposures
 from hapctl.processing.pipeline.planned import (

@@ -31,7 +31,7 @@ from hapctl.processing.imaging.product_names import (
     total_product_name,
 )
 from hapctl.processing.imaging.visit_grid import native_grids, nested_grids, tangent_point
-from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.engine import software_name
 from hapctl.processing.pipeline.filter_rules import filter_exclusions, without_problem
 from hapctl.processing.pipeline.grism_plan import plan_grisms
 from hapctl.processing.pipeline.mosaic_run import MosaicReport, Target, run_mosaic

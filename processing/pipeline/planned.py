@@ -17,13 +17,11 @@ from hapctl.processing.imaging.parameters import DrizzleParameters
 from hapctl.processing.imaging.product_description import Kind, context_planes
 from hapctl.processing.imaging.product_rules import ChosenRules, ProductCase, ProductRules
 from hapctl.processing.imaging.product_seed import hap_rules
+from hapctl.processing.pipeline.engine import ENGINE
 from hapctl.processing.pipeline.wcs_policy import Choice, WcsPolicy
 
 GridChoice = Literal["native", "nested"]
 Split = Literal["epoch", "proposal"]
-
-ENGINE = 3
-"""Raised when the same inputs and parameters give other pixels."""
 
 
 @dataclass(frozen=True)

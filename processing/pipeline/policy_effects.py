@@ -15,7 +15,7 @@ from hapctl.archive.runs import canonical_json
 from hapctl.archive.statements import execute
 from hapctl.processing.imaging.defaults import Level
 from hapctl.processing.imaging.product_rules import ProductCase, ProductRules
-from hapctl.processing.pipeline.build_product import software_name
+from hapctl.processing.pipeline.engine import software_name
 from hapctl.processing.pipeline.masks import mask_parameters
 from hapctl.processing.pipeline.planned import MosaicOptions, parameters_of_case, product_parameters
 from sqlalchemy import Connection

@@ -6,7 +6,7 @@ put in force stays in force.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hapctl.archive.policies import (
     PolicyRow,
@@ -20,10 +20,11 @@ from hapctl.archive.runs import canonical_json
 from hapctl.processing.errors import UsageProblemError
 from hapctl.processing.imaging.product_rules import ProductRules, rules_from_content
 from hapctl.processing.imaging.product_seed import hap_rules
-from hapctl.processing.pipeline.build_product import software_name
-from hapctl.processing.pipeline.planned import ENGINE
-from hapctl.processing.pipeline.policy_effects import PolicyEffect, tell_same
+from hapctl.processing.pipeline.engine import ENGINE, software_name
 from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    from hapctl.processing.pipeline.policy_effects import PolicyEffect
 
 OWN_NAME = "hap"
 """Name of this software's own rules."""
@@ -116,7 +117,9 @@ def _recorded(connection: Connection, run_id: int, found: RulesInForce) -> int:
     return policy_id
 
 
-def put_rules_in_force(connection: Connection, run_id: int, policy_id: int) -> PolicyEffect:
+def put_rules_in_force(connection: Connection, run_id: int, policy_id: int) -> "PolicyEffect":
     """Put recorded rules in force; products that are the same under them are told to be current."""
+    from hapctl.processing.pipeline.policy_effects import tell_same  # needs the pixels' side of the house
+
     activate_policy(connection, run_id, "products", policy_id)
     return tell_same(connection, run_id, rules_of_policy(connection, policy_id), policy_id)

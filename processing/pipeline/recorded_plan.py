@@ -15,9 +15,10 @@ from hapctl.processing.imaging.grid import OutputGrid
 from hapctl.processing.imaging.parameters import DrizzleParameters, FinalParameters, SkyParameters
 from hapctl.processing.imaging.product_description import Kind
 from hapctl.processing.imaging.product_file import file_sha256
+from hapctl.processing.pipeline.engine import ENGINE
 from hapctl.processing.pipeline.grism_plan import GRISM_ENGINE, planned_grism
 from hapctl.processing.pipeline.masks import MASK_ENGINE, MaskGroup
-from hapctl.processing.pipeline.planned import ENGINE, PlannedProduct, header_filter, short_cells
+from hapctl.processing.pipeline.planned import PlannedProduct, header_filter, short_cells
 
 Step = TypeVar("Step")
 

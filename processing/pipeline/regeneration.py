@@ -7,18 +7,15 @@ come before tiles and fields: they make the masks that layers use. After the vis
 again, for a mask made anew makes layers stale.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from hapctl.archive.database import Catalog
 from hapctl.archive.errors import ArchiveError, ServiceUnavailableError
-from hapctl.archive.product_files import file_names_in_force, products_of_files
 from hapctl.archive.runs import recorded_run
-from hapctl.archive.stale_products import StaleGroup, stale_groups
+from hapctl.archive.stale_products import StaleGroup
 from hapctl.processing.errors import ProcessingError
 from hapctl.processing.imaging.observer import Observer
 from hapctl.processing.pipeline.batch import Execution, run_batch
@@ -28,51 +25,13 @@ from hapctl.processing.pipeline.field_grid import field_of_request
 from hapctl.processing.pipeline.mosaic_run import MosaicReport
 from hapctl.processing.pipeline.pace import recorded_pace
 from hapctl.processing.pipeline.planned import MosaicOptions
-from hapctl.processing.pipeline.policy_effects import policy_effect
 from hapctl.processing.pipeline.product_policies import ensure_rules, rules_in_force
+from hapctl.processing.pipeline.stale_scope import Scope
 from hapctl.processing.pipeline.unit_actions import field_unit, mosaic_of, mosaic_unit, with_arguments
 from hapctl.processing.pipeline.units import WorkUnit
-from sqlalchemy import Connection
 
 _ROUNDS = (("visit",), ("tile", "field"))
 """What is made again first, and what after the catalog was asked once more."""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which products are looked at: of visits and tiles (None and None: all), in a folder (None: any)."""
-
-    visits: tuple[str, ...] | None = None
-    tiles: tuple[str, ...] | None = None
-    folder: str | None = None
-
-    def groups(self, catalog: Catalog) -> list[StaleGroup]:
-        """Ask the catalog what is stale, also by rules of the next run, and folders for what is missing."""
-        with catalog.begin() as connection:
-            rules = rules_in_force(connection)
-            changed = () if rules.policy_id else policy_effect(connection, rules.rules).other
-            return stale_groups(
-                connection,
-                visits=self.visits,
-                tiles=self.tiles,
-                folder=self.folder,
-                changed=changed,
-                missing=_products_without_file(connection),
-            )
-
-
-def _products_without_file(connection: Connection) -> list[int]:
-    """Return products whose files are not in the listings of their folders: one listing a folder.
-
-    A folder that is not there may be a disk that is not mounted: nothing is said of its products. Damaged
-    files are known from `product verify`.
-    """
-    missing = []
-    for folder, names in file_names_in_force(connection).items():
-        with suppress(OSError):
-            there = set(os.listdir(folder))
-            missing += [f"{folder}/{name}" for name in names if name not in there]
-    return products_of_files(connection, missing) if missing else []
 
 
 @dataclass(frozen=True)
@@ -106,7 +65,11 @@ class Regenerated:
 
 
 def plan_stale(
-    catalog: Catalog, scope: Scope, options: MosaicOptions, *, observer: Observer | None = None
+    catalog: Catalog,
+    groups: Sequence[StaleGroup],
+    options: MosaicOptions,
+    *,
+    observer: Observer | None = None,
 ) -> list[Regenerated]:
     """Return what `remake_stale` would do; nothing is made and no run is recorded.
 
@@ -115,14 +78,12 @@ def plan_stale(
     Parameters
     ----------
     catalog : Catalog
-    scope : Scope
+    groups : sequence of StaleGroup
+        What is stale (`Scope.groups`).
     options : MosaicOptions
         What is of this machine: threads, memory, home. All else is taken from the products' requests.
     observer : Observer, optional
     """
-    groups = scope.groups(catalog)
-    if not groups:
-        return []
     with catalog.begin() as connection:
         pace = recorded_pace(connection)
     observer = observer or Observer()
@@ -167,8 +128,11 @@ def remake_stale(
     watch = watch or BatchObserver()
     _put_rules_in_force(catalog, arguments)
     done: list[Regenerated] = []
+    stale = scope.groups(catalog)
     for kinds in _ROUNDS:
-        groups = [group for group in scope.groups(catalog) if group.target_kind in kinds]
+        if done:
+            stale = scope.groups(catalog)
+        groups = [group for group in stale if group.target_kind in kinds]
         units = [unit_of(group, options) for group in groups]
         if groups and how.elsewhere:
             done += _done_elsewhere(catalog, groups, units, how, watch, arguments)

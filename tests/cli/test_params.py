@@ -181,7 +181,7 @@ def test_rules_of_a_user_stay_in_force_and_get_a_version_for_new_software(
     params("set", "--level", "total", "final.kernel=point", "--name", "mine")
     made("mosaic", "--visit", "jhap01")
     assert in_force(params) == ("mine", 1)
-    monkeypatch.setattr("hapctl.processing.pipeline.build_product.version", lambda name: f"99 of {name}")
+    monkeypatch.setattr("hapctl.processing.pipeline.engine.version", lambda name: f"99 of {name}")
     made("mosaic", "--visit", "jhap01")
     assert in_force(params) == ("mine", 2)
     assert params("diff", "mine@1", "mine@2").stdout == ""

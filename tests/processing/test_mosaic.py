@@ -516,7 +516,7 @@ def test_another_engine_makes_products_again_and_another_version_of_the_software
     ingested: Runner, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mosaic(ingested, "--visit", "jhap01")
-    monkeypatch.setattr("hapctl.processing.pipeline.build_product.version", lambda name: f"99 of {name}")
+    monkeypatch.setattr("hapctl.processing.pipeline.engine.version", lambda name: f"99 of {name}")
     assert {one["status"] for one in mosaic(ingested, "--visit", "jhap01").values()} == {"unchanged"}
     assert stale_names(catalog) == set()
     for module in ("planned", "product_policies"):
