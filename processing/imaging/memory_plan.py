@@ -14,7 +14,8 @@
 - pass 2: for each thread a block of `BLOCK_ROWS` chip rows and its halo;
 - pass 3: reach, the drizzle's own bands and those that are written; and the plane, where the variance of
   chips without ERR is taken from it;
-- picture: `PICTURE_BYTES` for each pixel of a preview, of products that are shown.
+- picture: `PICTURE_BYTES` for each pixel of a preview, of products that are shown; with several threads a
+  product is shown while the next is drizzled, and both count.
 
 The height of the output does not enter. An exposure of ACS/WFC more adds 5.4 MB as long as masks lie in
 memory, 1.2 MB (headers, WCS and reach; measured: 1.0) beyond, whatever it is drizzled onto.
@@ -142,8 +143,9 @@ def plan_memory(
         reach = _CELL_BYTES * pixels // _CELL
         passes.append(plane + reach + threads * max(_band(comparison, len(chips)), _block(shapes)))
     if final is not None:
-        passes.append(_final(shapes, final, parameters, threads) + (0 if errors else plane))
-        passes.append(_picture(final) if picture else 0)
+        shown = _picture(final) if picture else 0
+        drizzled = _final(shapes, final, parameters, threads) + (0 if errors else plane)
+        passes.append(drizzled + shown if threads > 1 else max(drizzled, shown))
     return MemoryPlan(kept + max(passes), scratch)
 
 
