@@ -44,6 +44,7 @@ from hapctl.processing.imaging.picture_layer import PictureLayer, binned, read_l
 from hapctl.processing.imaging.product_names import detector_label, filter_label
 from hapctl.processing.imaging.stretch import ColourLevels, GreyLevels, colour_levels, grey_levels
 from hapctl.processing.pipeline.engine import software_name
+from hapctl.processing.whole_files import write_whole
 from numpy.typing import NDArray
 
 STYLE = 1
@@ -140,10 +141,10 @@ def hips_of_tiles(
         output.mkdir(parents=True, exist_ok=True)
         with advisory_lock(run, "hips", str(output)):
             results = _Maker(run, output, names, observer or Observer()).all(surveys)
-        page = output / "index.html"
-        title = f"{' '.join(names)} (Hubble)"
-        shown = {one.name: one.name.replace("_", " ") for one in reversed(results)}
-        page.write_text(page_text(title, shown, _facts(surveys, names, run), script))
+            page = output / "index.html"
+            title = f"{' '.join(names)} (Hubble)"
+            shown = {one.name: one.name.replace("_", " ") for one in reversed(results)}
+            write_whole(page, page_text(title, shown, _facts(surveys, names, run), script))
         run.summary |= {
             "hips": [{"name": one.name, "status": one.status, "layers": list(one.layers)} for one in results]
         }

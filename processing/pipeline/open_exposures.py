@@ -13,7 +13,7 @@ from hapctl.processing.errors import UnusableFileError
 from hapctl.processing.imaging.chip_data import ExposureImage
 from hapctl.processing.imaging.flux_epochs import FluxMember, check_epochs, on_one_scale
 from hapctl.processing.imaging.flux_scale import FluxScale, check_one_scale, flux_scale
-from hapctl.processing.imaging.mask_file import ChipMasks, PackedMask, read_mask
+from hapctl.processing.imaging.mask_file import PackedMask, read_mask
 from hapctl.processing.imaging.plane_store import new_masks
 from hapctl.processing.imaging.prepared import PreparedChip
 from hapctl.processing.imaging.product_file import file_sha256
@@ -216,13 +216,6 @@ class OpenExposures:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-
-def _in_use(mask: ChipMasks, hits: PackedMask, static: PackedMask) -> MaskInUse:
-    hits.bits[:] = mask.hits.bits
-    if mask.static is not None:
-        static.bits[:] = mask.static.bits
-    return MaskInUse(hits, static, mask.tested)
 
 
 def _verified_path(exposure: EligibleExposure) -> Path:

@@ -244,13 +244,8 @@ def comparison_parameters(options: MosaicOptions, exposures: Sequence[EligibleEx
     return drizzle_parameters(replace(options, settings=(), pixfrac=None), "filter", exposures)
 
 
-def chosen_rules(options: MosaicOptions, level: Level, exposures: Sequence[EligibleExposure]) -> ChosenRules:
-    """Return the parameters of a product of some exposures, and which rules and settings made them so."""
-    return rules_of_case(options, product_case(level, exposures))
-
-
 def rules_of_case(options: MosaicOptions, case: ProductCase) -> ChosenRules:
-    """Return what `chosen_rules` does, of a case."""
+    """Return the parameters of a case, and which rules and settings made them so."""
     pixfrac = () if options.pixfrac is None else (f"final.pixfrac={options.pixfrac!r}",)
     return options.rules.chosen(case, (*options.settings, *pixfrac))
 
