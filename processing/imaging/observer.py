@@ -1,10 +1,13 @@
 """Who watches the steps of a drizzle: progress, and intermediate products for those who want them."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from hapctl.processing.imaging.mask_file import PackedMask
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hapctl.processing.imaging.mask_file import PackedMask  # it reads FITS, which an observer does not
 
 Rows = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -32,7 +35,7 @@ class Observer:
     def progress(self, step: str, done: int, total: int) -> None:
         """So many parts of a step are done, of so many."""
 
-    def static_mask(self, exposure: int, chip: int, mask: PackedMask) -> None:
+    def static_mask(self, exposure: int, chip: int, mask: "PackedMask") -> None:
         """The static mask of a chip: True where bad."""
 
     def single(self, exposure: int, y0: int, x0: int, sci: Rows, wht: Rows) -> None:
@@ -44,5 +47,5 @@ class Observer:
     def blotted(self, exposure: int, chip: int, y0: int, rows: Rows) -> None:
         """Rows of the combined plane as a chip sees it (electrons of the exposure, no sky)."""
 
-    def masks(self, exposure: int, chip: int, hits: PackedMask, untested: PackedMask) -> None:
+    def masks(self, exposure: int, chip: int, hits: "PackedMask", untested: "PackedMask") -> None:
         """The cosmic-ray mask of a chip, and its pixels that no other exposure sees."""
